@@ -1,0 +1,70 @@
+# Everything a developer or a newcomer does, by name. `make help` lists it.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv
+STAMP := $(VENV)/.ready
+TORCH ?=
+TESTS ?= tests
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help setup demo test check bench lock clean demo-checkpoint generate
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+setup: $(STAMP) ## Make the Python environment (TORCH=cpu: torch's small CPU build)
+
+$(STAMP): requirements-dev.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "deeptrace needs Python 3.11 or newer, this is $$($(PYTHON) --version); name another: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 78; }
+	@$(PYTHON) -m venv $(VENV) || { echo "cannot make a virtual environment; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 78; }
+	@awk '/^[a-z]/ {uv = /^uv==/} uv' requirements-dev.lock > $(VENV)/uv.lock
+	@$(BIN)/pip install --quiet --require-hashes --requirement $(VENV)/uv.lock
+ifeq ($(TORCH),cpu)
+	@# The CPU build's wheels are other files than the lock's, so they have no hash in it; everything else is checked.
+	@awk '/^[a-z0-9]/ {gpu = /^(torch|torchvision|triton)==|^(nvidia|cuda)-/} !gpu' requirements-dev.lock > $(VENV)/no-torch.lock
+	@grep -oE '^torch(vision)?==[0-9.]+' requirements-dev.lock > $(VENV)/torch.txt
+	@$(UV) pip install --python $(BIN)/python --no-deps --require-hashes --requirement $(VENV)/no-torch.lock
+	@$(UV) pip install --python $(BIN)/python --no-deps --torch-backend=cpu --requirement $(VENV)/torch.txt
+else
+	@echo "installing the Python packages; the first time this downloads about 3 GB, most of it torch with CUDA (TORCH=cpu is smaller)"
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --require-hashes --requirement requirements-dev.lock
+endif
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+demo: setup ## Run the main job end to end on a real broker and object store
+	@$(BIN)/deeptrace demo $(ARGS)
+
+test: setup ## Run all tests (TESTS=path to pick)
+	@$(BIN)/python -m pytest $(TESTS) $(ARGS)
+
+check: setup ## Lint, types, import contracts, generated files, documented commands
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m schemas.generate --check
+	@$(BIN)/python -m streams.settings_table --check README.md
+
+bench: setup ## Print what a reference costs, and where the time goes
+	@$(BIN)/python tests/bench/run.py $(ARGS)
+
+demo-checkpoint: setup ## Train the demo checkpoint anew on simulated images (at most 15 minutes on 2 cores)
+	@$(BIN)/python -m training.demo --seed 7 --out model/demo
+
+generate: setup ## Write the generated files: schemas and the settings table
+	@$(BIN)/python -m schemas.generate
+	@$(BIN)/python -m streams.settings_table README.md
+
+LOCK := pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
+lock: setup ## Resolve the dependencies anew (requirements.lock: to run; requirements-dev.lock: to develop)
+	@$(UV) $(LOCK) pyproject.toml --output-file requirements.lock
+	@$(UV) $(LOCK) pyproject.toml --group dev --constraint requirements.lock --output-file requirements-dev.lock
+
+clean: ## Remove what was built here (not the download cache)
+	@if [ -x $(BIN)/deeptrace ]; then $(BIN)/deeptrace dev down || true; fi
+	@rm -rf $(VENV) .deeptrace demo-report dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
