@@ -1,0 +1,64 @@
+"""CloudEvents 1.0 in binary mode: attributes in `ce_*` record headers, the value stays plain JSON.
+
+The format is the CloudEvents Kafka protocol binding 1.0.2; the `cloudevents` SDK writes and reads it.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from cloudevents.core.bindings import kafka
+from cloudevents.core.exceptions import BaseCloudEventException
+from cloudevents.core.v1.event import CloudEvent
+
+from schemas.errors import MessageInvalid
+
+Headers = tuple[tuple[str, bytes], ...]
+"""Record headers in their order; names may repeat."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventIdentity:
+    """`source` and `id` of an event: equal pairs are the same event (CloudEvents 1.0 section 3.1)."""
+
+    source: str
+    id: str
+
+
+def write_headers(*, event_id: str, source: str, event_type: str, subject: str, time: datetime) -> Headers:
+    """Return the record headers of an event whose value is JSON."""
+    event = CloudEvent(
+        attributes={
+            "id": event_id,
+            "source": source,
+            "type": event_type,
+            "specversion": "1.0",
+            "subject": subject,
+            "time": time,
+            "datacontenttype": "application/json",
+        },
+        data=b"",
+    )
+    return tuple(kafka.to_binary_event(event, key_mapper=lambda _: None).headers.items())
+
+
+def read_identity(headers: Iterable[tuple[str, bytes]]) -> EventIdentity | None:
+    """Return the identity in binary-mode headers, or None where the record is no CloudEvent.
+
+    Raises:
+        MessageInvalid: when `ce_*` headers are there but do not make an event.
+    """
+    ce = {name: value for name, value in headers if name.startswith(kafka.CE_PREFIX)}
+    if not ce:
+        return None
+    try:
+        event = kafka.from_binary_event(kafka.KafkaMessage(headers=ce, key=None, value=b""))
+    except (BaseCloudEventException, ValueError) as error:
+        at_fault: object = getattr(error, "errors", None)
+        faults = ", ".join(sorted(at_fault)) if isinstance(at_fault, dict) else type(error).__name__
+        raise MessageInvalid(
+            "the ce_* headers are not a CloudEvent 1.0",
+            why=f"at fault: {faults}",
+            remedy="Send ce_id, ce_source, ce_type and ce_specversion, or no ce_ header at all.",
+        ) from None
+    return EventIdentity(source=event.get_source(), id=event.get_id())

@@ -1,0 +1,354 @@
+"""Every error that DeepTrace raises on purpose, in one tree.
+
+A class is a decision: what happens to the reference follows from *where in the tree* an error stands, never from its text.
+`code` is stable, snake_case, and is what dead letters, metrics and logs carry.
+
+* DeepTraceError
+  x Rejection                     dead letter at once: trying again cannot help
+    + MessageRejected
+      - MessageNotJson            message_not_json
+      - MessageTooLarge           message_too_large
+      - MessageInvalid            message_invalid
+      - SchemaVersionUnknown      schema_version_unknown
+      - BucketForbidden           bucket_forbidden
+      - KeyForbidden              key_forbidden
+    + ObjectRejected
+      - ObjectEmpty               object_empty
+      - ObjectTooLarge            object_too_large
+      - ObjectChanged             object_changed
+    + ImageRejected
+      - ImageFormatUnsupported    image_format_unsupported
+      - ImageIsSvg                image_is_svg
+      - ImageIsHeic               image_is_heic
+      - NotAnImage                not_an_image
+      - ImageTruncated            image_truncated
+      - ImageCorrupt              image_corrupt
+      - ImageZeroSize             image_zero_size
+      - ImageTooManyPixels        image_too_many_pixels
+      - ImageTooManyFrames        image_too_many_frames
+      - ImageMetadataTooLarge     image_metadata_too_large
+      - DecodeMemoryExceeded      decode_memory_exceeded
+      - DecodeCrash               decode_crash
+    + InferenceFailed             inference_failed
+  x Transient                     tried again a bounded number of times, then a dead letter
+    + ObjectNotFound              object_not_found
+    + ObjectDenied                object_denied
+    + ObjectRefused               object_refused
+    + DecodeTimeout               decode_timeout
+  x DependencyDown                waited for, never a dead letter
+    + StoreUnavailable            store_unavailable
+    + BrokerUnavailable           broker_unavailable
+    + DecoderUnavailable          decoder_unavailable
+  x BatchFailed                   batch_failed            (bisected; never reaches a message)
+  x ConfigError                   config_invalid          exit 78
+    + CheckpointRefused           checkpoint_refused
+    + TopicMissing                topic_missing
+    + BucketMissing               bucket_missing
+    + StoreUnsupported            store_unsupported
+    + StackUnavailable            stack_unavailable
+  x UsageError                    usage                   exit 2
+  x CheckFailed                   check_failed            exit 3
+  x StoreConflict                 already_exists          (answer of a conditional put, not a failure)
+"""
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+
+class DeepTraceError(Exception):
+    """Says what went wrong, why, and what to do; `code` is stable across releases."""
+
+    code: ClassVar[str] = "unexpected"
+    exit_code: ClassVar[int] = 70
+
+    def __init__(self, message: str, *, why: str = "", remedy: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.why = why
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.message}: {self.why}" if self.why else self.message
+
+
+class Rejection(DeepTraceError):
+    """The reference can never succeed; it is dead-lettered at once."""
+
+    code = "rejected"
+    exit_code = 65
+
+
+class MessageRejected(Rejection):
+    """The message itself is at fault."""
+
+    code = "message_rejected"
+
+
+class MessageNotJson(MessageRejected):
+    """The value is not a JSON object."""
+
+    code = "message_not_json"
+
+
+class MessageTooLarge(MessageRejected):
+    """The value exceeds the limit for references (64 KiB)."""
+
+    code = "message_too_large"
+
+
+class MessageInvalid(MessageRejected):
+    """A field is missing or has a wrong value; `why` names each field and the reason."""
+
+    code = "message_invalid"
+
+
+class SchemaVersionUnknown(MessageRejected):
+    """The message declares a schema or version that this release does not read."""
+
+    code = "schema_version_unknown"
+
+
+class BucketForbidden(MessageRejected):
+    """The bucket is not on the allow-list."""
+
+    code = "bucket_forbidden"
+
+
+class KeyForbidden(MessageRejected):
+    """The object key breaks the key rules (length, `..`, NUL, leading slash)."""
+
+    code = "key_forbidden"
+
+
+class ObjectRejected(Rejection):
+    """The stored object is at fault."""
+
+    code = "object_rejected"
+
+
+class ObjectEmpty(ObjectRejected):
+    """The object holds no bytes."""
+
+    code = "object_empty"
+
+
+class ObjectTooLarge(ObjectRejected):
+    """The object exceeds the size cap."""
+
+    code = "object_too_large"
+
+
+class ObjectChanged(ObjectRejected):
+    """The object is not the one that was referenced (etag, size or sha256 differ)."""
+
+    code = "object_changed"
+
+
+class ImageRejected(Rejection):
+    """The bytes are not an image that may be judged."""
+
+    code = "image_rejected"
+
+
+class ImageFormatUnsupported(ImageRejected):
+    """An image, but of a format that is not on the allow-list (TIFF, BMP, JPEG 2000, ...)."""
+
+    code = "image_format_unsupported"
+
+
+class ImageIsSvg(ImageRejected):
+    """SVG is never rendered: it is a program that may load and run things."""
+
+    code = "image_is_svg"
+
+
+class ImageIsHeic(ImageRejected):
+    """HEIC/HEIF is recognised but no decoder is trusted with it."""
+
+    code = "image_is_heic"
+
+
+class NotAnImage(ImageRejected):
+    """The bytes start like no image format at all."""
+
+    code = "not_an_image"
+
+
+class ImageTruncated(ImageRejected):
+    """The file ends before its pixels do; a grey rest would give a wrong verdict."""
+
+    code = "image_truncated"
+
+
+class ImageCorrupt(ImageRejected):
+    """The decoder refused the file."""
+
+    code = "image_corrupt"
+
+
+class ImageZeroSize(ImageRejected):
+    """Width or height is zero."""
+
+    code = "image_zero_size"
+
+
+class ImageTooManyPixels(ImageRejected):
+    """More pixels than the cap (a decompression bomb, or simply huge)."""
+
+    code = "image_too_many_pixels"
+
+
+class ImageTooManyFrames(ImageRejected):
+    """An animation over the frame caps."""
+
+    code = "image_too_many_frames"
+
+
+class ImageMetadataTooLarge(ImageRejected):
+    """A compressed text or profile chunk unpacks over its limit."""
+
+    code = "image_metadata_too_large"
+
+
+class DecodeMemoryExceeded(ImageRejected):
+    """Decoding needed more memory than a decoder process may take."""
+
+    code = "decode_memory_exceeded"
+
+
+class DecodeCrash(ImageRejected):
+    """The decoder process died on this file, twice."""
+
+    code = "decode_crash"
+
+
+class InferenceFailed(Rejection):
+    """The model failed on this image alone, after its batch was bisected."""
+
+    code = "inference_failed"
+
+
+class Transient(DeepTraceError):
+    """May succeed in a moment for this very object; bounded retries, then a dead letter."""
+
+    code = "transient"
+    exit_code = 75
+
+
+class ObjectNotFound(Transient):
+    """No such object (yet)."""
+
+    code = "object_not_found"
+
+
+class ObjectDenied(Transient):
+    """The store refused access to this object."""
+
+    code = "object_denied"
+
+
+class ObjectRefused(Transient):
+    """The store refused this request for a reason of its own (archived object, customer key, malformed version id)."""
+
+    code = "object_refused"
+
+
+class DecodeTimeout(Transient):
+    """Decoding ran past its wall-clock or CPU limit."""
+
+    code = "decode_timeout"
+
+
+class DependencyDown(DeepTraceError):
+    """Something everything needs is away; references wait, none is dead-lettered."""
+
+    code = "dependency_down"
+    exit_code = 69
+
+
+class StoreUnavailable(DependencyDown):
+    """The object store does not answer, or answers with a server error."""
+
+    code = "store_unavailable"
+
+
+class BrokerUnavailable(DependencyDown):
+    """The Kafka broker does not answer."""
+
+    code = "broker_unavailable"
+
+
+class DecoderUnavailable(DependencyDown):
+    """No decoder process can be started (memory, process limits)."""
+
+    code = "decoder_unavailable"
+
+
+class BatchFailed(DeepTraceError):
+    """The model failed on a batch, such as by running out of memory; its images are tried again in halves."""
+
+    code = "batch_failed"
+
+
+class ConfigError(DeepTraceError):
+    """The service cannot start as configured."""
+
+    code = "config_invalid"
+    exit_code = 78
+
+
+class CheckpointRefused(ConfigError):
+    """The checkpoint does not fit (format, hash, classes, preprocess id)."""
+
+    code = "checkpoint_refused"
+
+
+class TopicMissing(ConfigError):
+    """A topic that the worker needs does not exist; Kafka would ignore that silently."""
+
+    code = "topic_missing"
+
+
+class BucketMissing(ConfigError):
+    """A bucket that the worker needs does not exist."""
+
+    code = "bucket_missing"
+
+
+class StoreUnsupported(ConfigError):
+    """The object store lacks an operation that DeepTrace needs (conditional put)."""
+
+    code = "store_unsupported"
+
+
+class StackUnavailable(ConfigError):
+    """The local stack (broker, object store) cannot be set up or started."""
+
+    code = "stack_unavailable"
+
+
+class UsageError(DeepTraceError):
+    """The command was called wrongly."""
+
+    code = "usage"
+    exit_code = 2
+
+
+class CheckFailed(DeepTraceError):
+    """A check ran and its answer is no."""
+
+    code = "check_failed"
+    exit_code = 3
+
+
+class StoreConflict(DeepTraceError):
+    """A conditional put found an object already there; the first writer won."""
+
+    code = "already_exists"
+
+
+def leaves(root: type[DeepTraceError] = DeepTraceError) -> Iterator[type[DeepTraceError]]:
+    """Yield `root` and every class under it, parents first."""
+    yield root
+    for child in root.__subclasses__():
+        yield from leaves(child)

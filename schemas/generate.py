@@ -1,0 +1,139 @@
+"""Writes the JSON Schemas and the AsyncAPI 3.0 document of the messages: `python -m schemas.generate [--check]`.
+
+The files under `schemas/json/` are generated and committed, so that a producer in any language can read them without Python.
+"""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import orjson
+
+from schemas import topics
+from schemas.base import Message
+from schemas.dead_letter import ATTEMPTS, CONNECT, ERROR_CODE, OUTCOME_ID
+from schemas.errors import leaves
+from schemas.image_ref import ImageRef
+from schemas.verdict import Verdict
+from schemas.window import DriftAlert, Observation, WindowSummary
+
+FOLDER = Path(__file__).parent / "json"
+VERSION = "1.0.0"
+MESSAGES: dict[str, type[Message]] = {
+    "image-ref.v1": ImageRef,
+    "verdict.v1": Verdict,
+    "observation.v1": Observation,
+    "window-summary.v1": WindowSummary,
+    "drift-alert.v1": DriftAlert,
+}
+CHANNELS = (
+    (
+        topics.IMAGES,
+        "image-ref.v1",
+        "receive",
+        "References to uploaded images; also S3 bucket notifications as the server sends them.",
+    ),
+    (topics.VERDICTS, "verdict.v1", "send", "One verdict for each judged reference. Key: `tenant|image_id`."),
+    (topics.OBSERVATIONS, "observation.v1", "send", "Internal to the drift workers: verdicts keyed by tenant."),
+    (topics.WINDOWS, "window-summary.v1", "send", "One closed window of one tenant. Key: tenant."),
+    (topics.DRIFT_ALERTS, "drift-alert.v1", "send", "A window that drifted. Key: tenant."),
+)
+DEAD_LETTER_HEADERS = (
+    *(f"{CONNECT}{name}" for name in ("topic", "partition", "offset", "stage", "class.name")),
+    f"{CONNECT}exception.class.name",
+    f"{CONNECT}exception.message",
+    ERROR_CODE,
+    ATTEMPTS,
+    OUTCOME_ID,
+)
+
+
+def documents() -> dict[str, bytes]:
+    """Return every generated file's content by name."""
+    files = {f"{name}.schema.json": _json(_schema(name, message)) for name, message in MESSAGES.items()}
+    files["asyncapi.json"] = _json(asyncapi())
+    return files
+
+
+def asyncapi() -> dict[str, Any]:
+    """Return the AsyncAPI 3.0 document: topics as channels, messages by reference to their schemas."""
+    channels = {topic: _channel(topic, name, text) for topic, name, _, text in CHANNELS}
+    channels[topics.DEAD_LETTERS] = {
+        "address": topics.DEAD_LETTERS,
+        "description": "The original record, untouched, for each reference that cannot be judged. "
+        f"`{ERROR_CODE}` is one of: {', '.join(sorted({error.code for error in leaves()}))}.",
+        "messages": {"dead-letter.v1": {"$ref": "#/components/messages/dead-letter.v1"}},
+    }
+    operations = {
+        f"{action}-{name}": {"action": action, "channel": {"$ref": f"#/channels/{topic}"}}
+        for topic, name, action, _ in CHANNELS
+    }
+    operations["send-dead-letter.v1"] = {"action": "send", "channel": {"$ref": f"#/channels/{topics.DEAD_LETTERS}"}}
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "DeepTrace stream",
+            "version": VERSION,
+            "description": "Image references in, verdicts out. CloudEvents 1.0 binary mode: attributes are `ce_*` record headers.",
+        },
+        "defaultContentType": "application/json",
+        "channels": channels,
+        "operations": operations,
+        "components": {"messages": {**{name: _message(name) for name in MESSAGES}, "dead-letter.v1": _dead_letter()}},
+    }
+
+
+def _schema(name: str, message: type[Message]) -> dict[str, Any]:
+    mode: Literal["validation", "serialization"] = "validation" if message is ImageRef else "serialization"
+    schema = message.model_json_schema(mode=mode)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": f"deeptrace:{name}", **schema}
+
+
+def _channel(topic: str, name: str, text: str) -> dict[str, Any]:
+    return {"address": topic, "description": text, "messages": {name: {"$ref": f"#/components/messages/{name}"}}}
+
+
+def _message(name: str) -> dict[str, Any]:
+    ids = ("ce_id", "ce_source", "ce_type", "ce_specversion")
+    return {
+        "name": name,
+        "headers": {"type": "object", "properties": {header: {"type": "string"} for header in ids}},
+        "payload": {
+            "schemaFormat": "application/schema+json;version=draft-2020-12",
+            "schema": {"$ref": f"./{name}.schema.json"},
+        },
+    }
+
+
+def _dead_letter() -> dict[str, Any]:
+    return {
+        "name": "dead-letter.v1",
+        "headers": {"type": "object", "properties": {header: {"type": "string"} for header in DEAD_LETTER_HEADERS}},
+        "payload": {"description": "The bytes of the original record."},
+    }
+
+
+def _json(value: Mapping[str, Any]) -> bytes:
+    return orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS) + b"\n"
+
+
+def main(arguments: list[str]) -> int:
+    """Write the files, or with `--check` say which differ and return 3."""
+    stale = [name for name, content in documents().items() if not _is_current(FOLDER / name, content)]
+    if "--check" in arguments:
+        for name in stale:
+            sys.stderr.write(f"schemas/json/{name} is out of date: run `python -m schemas.generate`\n")
+        return 3 if stale else 0
+    FOLDER.mkdir(exist_ok=True)
+    for name, content in documents().items():
+        (FOLDER / name).write_bytes(content)
+    return 0
+
+
+def _is_current(path: Path, content: bytes) -> bool:
+    return path.is_file() and path.read_bytes() == content
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

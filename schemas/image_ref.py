@@ -1,0 +1,107 @@
+"""A reference to an uploaded image: where its bytes lie and what is wanted; never the bytes, never a URL."""
+
+import re
+import unicodedata
+from typing import Annotated, Final, Literal
+
+from pydantic import AfterValidator, Field, StringConstraints
+
+from schemas.base import Instant, Message
+from schemas.errors import KeyForbidden
+
+MAX_REFERENCE_BYTES = 64 * 1024
+MAX_KEY_BYTES = 1024
+SCHEMA: Final = "deeptrace.image/1"
+
+MAX_IMAGE_ID_BYTES = 1300  # room for `bucket/key@version` of a bucket notification
+MAX_ECHO_BYTES = 1024
+
+Tenant = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+Bucket = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def _printable(text: str) -> str:
+    if _CONTROL.search(text):
+        raise ValueError("must not hold control characters")
+    return text
+
+
+def _at_most(max_bytes: int) -> AfterValidator:
+    def check(text: str) -> str:
+        if len(text.encode(errors="replace")) > max_bytes:
+            raise ValueError(f"must not exceed {max_bytes} bytes")
+        return _printable(text)
+
+    return AfterValidator(check)
+
+
+def _small(labels: dict[str, str]) -> dict[str, str]:
+    if sum(len(k.encode()) + len(v.encode()) for k, v in labels.items()) > MAX_ECHO_BYTES:
+        raise ValueError(f"must not exceed {MAX_ECHO_BYTES} bytes in all")
+    return labels
+
+
+EventId = Annotated[str, StringConstraints(min_length=1), _at_most(256)]
+ImageId = Annotated[str, StringConstraints(min_length=1), _at_most(MAX_IMAGE_ID_BYTES)]
+ExternalId = Annotated[str, _at_most(256)]
+Label = Annotated[str, _at_most(128)]
+Labels = Annotated[dict[Label, Label], Field(max_length=8), AfterValidator(_small)]
+
+
+def check_key(key: str) -> str:
+    """Return `key` if it may name an input object.
+
+    Raises:
+        KeyForbidden: for more than 1,024 bytes, control characters, a leading slash, a `..` or `.` segment, or text that is
+            not in Unicode form NFC (two spellings of one name would be two objects).
+    """
+    fault = ""
+    if not key or len(key.encode(errors="replace")) > MAX_KEY_BYTES:
+        fault = f"must have 1 to {MAX_KEY_BYTES} bytes"
+    elif _CONTROL.search(key):
+        fault = "must not hold control characters"
+    elif key.startswith("/"):
+        fault = "must not start with a slash"
+    elif any(segment in {".", ".."} for segment in key.split("/")):
+        fault = "must not hold a '.' or '..' segment"
+    elif not unicodedata.is_normalized("NFC", key):
+        fault = "must be in Unicode normal form NFC"
+    if fault:
+        raise KeyForbidden(
+            "object.key is not allowed", why=fault, remedy="Reference the object by its plain key in the bucket."
+        )
+    return key
+
+
+class ObjectRef(Message):
+    """An object in the store. `etag`, `version_id`, `size_bytes` and `sha256` pin it: a changed object is a dead letter."""
+
+    bucket: Bucket
+    key: str
+    version_id: Annotated[str, StringConstraints(max_length=256)] | None = None
+    etag: Annotated[str, StringConstraints(max_length=256)] | None = None
+    size_bytes: Annotated[int, Field(ge=0)] | None = None
+    content_type: Annotated[str, StringConstraints(max_length=256)] | None = None
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None
+
+
+class Want(Message):
+    """What the producer wants beside the verdict. `auto` renders an overlay unless the verdict is `real`."""
+
+    overlay: Literal["auto", "always", "never"] = "auto"
+
+
+class ImageRef(Message):
+    """Says that an image was uploaded. `external_id` and `labels` are echoed in the verdict, unread."""
+
+    schema_: Literal["deeptrace.image/1"] = Field(default=SCHEMA, alias="schema")
+    event_id: EventId
+    tenant: Tenant = "default"
+    image_id: ImageId
+    object: ObjectRef
+    event_time: Instant | None = None
+    want: Want = Want()
+    external_id: ExternalId | None = None
+    labels: Labels | None = None

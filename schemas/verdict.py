@@ -1,0 +1,128 @@
+"""The verdict on one image. Unknown fields are to be ignored by readers; an absent field was not computed."""
+
+from typing import Annotated, Final, Literal
+
+from pydantic import Field, model_validator
+
+from schemas.base import Instant, Message, Probability
+from schemas.image_ref import Labels
+
+SCHEMA: Final = "deeptrace.verdict/1"
+MAX_VERDICT_BYTES = 8 * 1024
+UNKNOWN_GENERATOR = "unknown_generator"
+REAL = "real"
+"""The class that means a photograph; every checkpoint has it."""
+
+Unit = Annotated[Probability, Field(ge=0, le=1)]
+Millis = Annotated[float, Field(ge=0)]
+VerdictName = Literal["ai_generated", "real", "inconclusive", "not_assessable"]
+SUM_TOLERANCE = 1e-3
+
+
+class JudgedObject(Message):
+    """The bytes that were judged. `sha256` is of the fetched bytes and is the identity; an etag is not a hash."""
+
+    bucket: str
+    key: str
+    version_id: str | None = None
+    etag: str | None = None
+    sha256: str
+    size_bytes: int
+    format: str
+    width: int
+    height: int
+    frames: int = 1
+
+
+class MemberOpinion(Message):
+    """One branch of the ensemble on its own; `ok` is false where it gave none."""
+
+    name: str
+    ok: bool = True
+    p_ai: Unit | None = None
+    top: str | None = None
+
+
+class Explanation(Message):
+    """Where the Grad-CAM overlay lies. It explains the CNN branch (`member`) and nothing else."""
+
+    status: Literal["written", "skipped", "withheld", "failed"]
+    bucket: str | None = None
+    key: str | None = None
+    method: str | None = None
+    member: str | None = None
+    target_class: str | None = None
+
+
+class ModelStamp(Message):
+    """Which model judged, down to the hash of its file. `training_data` starts with `simulated` for the demo checkpoint."""
+
+    version: str
+    sha256: str
+    kind: str
+    training_data: str
+    calibration_id: str
+    preprocess_id: str
+    classes: tuple[str, ...]
+
+
+class SourceRecord(Message):
+    """The exact record that the reference came from."""
+
+    topic: str
+    partition: int
+    offset: int
+    event_time: Instant | None = None
+    format: Literal["native", "s3_notification"]
+
+
+class Timing(Message):
+    """Milliseconds by stage, and how many images shared the batch."""
+
+    queue_ms: Millis
+    fetch_ms: Millis
+    decode_ms: Millis
+    infer_ms: Millis
+    overlay_ms: Millis
+    processing_ms: Millis
+    batch_size: int
+
+
+class Verdict(Message):
+    """What one image is, how sure that is, and what it rests on.
+
+    `confidence` is the calibrated probability of the stated verdict: `p_ai` for `ai_generated`, `1 - p_ai` for `real`, the larger
+    of both for `inconclusive`; it is absent for `not_assessable`. `predicted_source` is a class of the model or null.
+    """
+
+    schema_: Literal["deeptrace.verdict/1"] = Field(default=SCHEMA, alias="schema")
+    outcome_id: str
+    image_id: str
+    tenant: str
+    event_id: str
+    object: JudgedObject
+    verdict: VerdictName
+    predicted_source: str | None = None
+    confidence: Unit | None = None
+    is_ai_generated: bool | None = None
+    p_ai: Unit | None = None
+    per_class_probs: dict[str, Unit] | None = None
+    p_generator_given_ai: dict[str, Unit] | None = None
+    members: tuple[MemberOpinion, ...] = ()
+    explanation: Explanation
+    model: ModelStamp
+    source: SourceRecord
+    timing: Timing
+    flags: tuple[str, ...] = ()
+    status: Literal["ok", "degraded"] = "ok"
+    degraded: tuple[str, ...] = ()
+    external_id: str | None = None
+    labels: Labels | None = None
+
+    @model_validator(mode="after")
+    def _probabilities_sum_to_one(self) -> "Verdict":
+        for name in ("per_class_probs", "p_generator_given_ai"):
+            table: dict[str, float] | None = getattr(self, name)
+            if table is not None and abs(sum(table.values()) - 1) > SUM_TOLERANCE:
+                raise ValueError(f"{name} must sum to 1, sums to {sum(table.values()):.6f}")
+        return self
