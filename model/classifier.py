@@ -1,0 +1,57 @@
+"""What the pipeline asks of a model: pixels in, probabilities, members and heat maps out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from model.pixels import Pixels
+
+Probs = npt.NDArray[np.float64]
+Heat = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What a verdict says about the model that gave it."""
+
+    version: str
+    sha256: str
+    calibration_id: str
+    preprocess_id: str
+    classes: tuple[str, ...]
+    training_data: str
+    kind: str  # demo_simulated | trained | fake
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One branch of the ensemble on its own."""
+
+    name: str
+    probs: Probs  # [n]
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One image's answer: a mean of probabilities over its crops, and the heat of each crop where it was asked for."""
+
+    probs: Probs  # [n], sums to 1
+    members: tuple[Member, ...] = ()
+    cams: Heat | None = None  # [k, 7, 7] in 0..1, for the crops in their order
+    cam_class: str | None = None
+
+
+class Classifier(Protocol):
+    """Implementations are used from one thread; a prediction does not depend on who shares the batch."""
+
+    @property
+    def info(self) -> ModelInfo:
+        """Say which model this is."""
+        ...
+
+    def predict(self, batch: Sequence[Pixels], *, explain: Sequence[bool]) -> list[Prediction]:
+        """Return one prediction an image, in order; raises `BatchFailed` where a smaller batch may do."""
+        ...

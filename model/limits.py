@@ -1,0 +1,24 @@
+"""What decoding one image may cost."""
+
+from dataclasses import dataclass
+from typing import Final
+
+MIB: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeLimits:
+    """Caps on one image (bytes, pixels, frames, time) and on the process that decodes it (memory, images before recycling)."""
+
+    max_bytes: int = 32 * MIB
+    max_pixels: int = 40_000_000
+    max_frames: int = 500
+    max_total_pixels: int = 200_000_000  # frames x pixels of an animation
+    max_icc_bytes: int = MIB
+    wall_s: float = 5.0
+    cpu_s: int = 5
+    memory_bytes: int = 1024 * MIB
+    images_per_child: int = 1000
+
+
+DEFAULT_LIMITS: Final = DecodeLimits()

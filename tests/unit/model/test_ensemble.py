@@ -1,0 +1,112 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from model.decode import from_array
+from model.ensemble import CPU_TOLERANCE, EnsembleClassifier
+from model.pixels import Pixels, cut
+from model.policy import policy_of
+
+
+@pytest.fixture(scope="module")
+def classifier(tiny_network, tiny_meta) -> EnsembleClassifier:
+    return EnsembleClassifier(tiny_network, tiny_meta, "0" * 64, device=torch.device("cpu"))
+
+
+@pytest.fixture(scope="module")
+def pictures() -> list[Pixels]:
+    """Seven pictures with one, two or five crops each."""
+    generator = np.random.default_rng(5)
+    sizes = [(300, 300), (224, 224), (225, 224), (100, 180), (640, 300), (224, 300), (400, 400)]
+    return [
+        cut(
+            from_array((generator.random((h, w, 3)) * generator.integers(40, 256)).astype(np.uint8)),
+            seed=bytes([w % 256]),
+        )
+        for w, h in sizes
+    ]
+
+
+def test_probabilities_sum_to_one_for_the_ensemble_and_each_branch(classifier, pictures):
+    """To the last digits of float64."""
+    for prediction in classifier.predict(pictures, explain=[False] * 7):
+        assert prediction.probs.dtype == np.float64
+        assert prediction.probs.sum() == pytest.approx(1, abs=1e-12)
+        assert [member.name for member in prediction.members] == ["cnn", "vit", "fft"]
+        assert all(member.probs.sum() == pytest.approx(1, abs=1e-12) for member in prediction.members)
+
+
+def test_an_image_does_not_feel_who_shares_its_batch(classifier, pictures):
+    """Alone, in the batch, in the batch turned round: within the stated tolerance, heat and members too."""
+    together = classifier.predict(pictures, explain=[True] * 7)
+    turned = classifier.predict(pictures[::-1], explain=[True] * 7)[::-1]
+    spread = {round(float(prediction.probs.max()), 2) for prediction in together}
+    assert len(spread) > 1  # the network does tell these pictures apart
+    for index, pixels in enumerate(pictures):
+        (alone,) = classifier.predict([pixels], explain=[True])
+        for other in (together[index], turned[index]):
+            assert np.abs(alone.probs - other.probs).max() <= CPU_TOLERANCE
+            for mine, theirs in zip(alone.members, other.members, strict=True):
+                assert np.abs(mine.probs - theirs.probs).max() <= CPU_TOLERANCE
+            assert np.abs(alone.cams - other.cams).max() <= 1e-3
+
+
+def test_probabilities_and_not_logits_are_averaged_over_crops(classifier, pictures):
+    """The answer for five crops is the mean of the answers for each of them alone."""
+    pixels = pictures[0]
+    singles = [
+        dataclasses.replace(pixels, crops=pixels.crops[index : index + 1], boxes=pixels.boxes[index : index + 1])
+        for index in range(5)
+    ]
+    (whole,) = classifier.predict([pixels], explain=[False])
+    parts = classifier.predict(singles, explain=[False] * 5)
+    mean = np.mean([part.probs for part in parts], axis=0)
+    assert np.abs(whole.probs - mean).max() <= CPU_TOLERANCE
+
+
+def test_heat_is_given_for_those_who_asked(classifier, pictures):
+    """One map a crop, 0..1 with its peak at 1, for the most probable class."""
+    wanted = [True, False, False, True, False, False, True]
+    for prediction, pixels, asked in zip(classifier.predict(pictures, explain=wanted), pictures, wanted, strict=True):
+        if asked:
+            assert prediction.cams.shape == (len(pixels.crops), 7, 7)
+            assert prediction.cams.dtype == np.float32
+            assert prediction.cams.min() >= 0
+            assert prediction.cams.max() in (0.0, 1.0)
+            assert prediction.cam_class == classifier.info.classes[int(prediction.probs.argmax())]
+        else:
+            assert (prediction.cams, prediction.cam_class) == (None, None)
+
+
+def test_temperature_softens_without_changing_the_order(tiny_network, tiny_meta, pictures):
+    """Each of the four temperatures acts on its own probabilities."""
+    temperatures = {"fused": 3.0, "cnn": 3.0, "vit": 3.0, "fft": 3.0}
+    warm = type(tiny_meta).model_validate(tiny_meta.model_dump() | {"temperatures": temperatures})
+    one, three = (
+        EnsembleClassifier(tiny_network, meta, "0" * 64, device=torch.device("cpu")).predict(
+            pictures[1:2], explain=[False]
+        )[0]
+        for meta in (tiny_meta, warm)
+    )
+    for sharp, soft in zip((one, *one.members), (three, *three.members), strict=True):
+        expected = sharp.probs ** (1 / 3)
+        np.testing.assert_allclose(soft.probs, expected / expected.sum(), rtol=1e-9)
+
+
+def test_pixels_of_another_policy_are_not_judged(classifier):
+    """The last fence, should a worker be wired wrongly."""
+    foreign = cut(from_array(np.zeros((300, 300, 3), np.uint8)), policy_of("crops1-224-native-v1"), seed=b"")
+    with pytest.raises(ValueError, match="crops1-224-native-v1"):
+        classifier.predict([foreign], explain=[False])
+
+
+def test_an_empty_batch_has_no_predictions(classifier):
+    """The batcher may be asked at shutdown."""
+    assert classifier.predict([], explain=[]) == []
+
+
+def test_warming_up_runs_the_whole_pass(classifier):
+    """Heat included; nothing is returned."""
+    classifier.warm_up(images=2)

@@ -1,0 +1,43 @@
+import numpy as np
+import pytest
+
+from model.decode import from_array
+from model.fake import FakeClassifier
+from model.pixels import Pixels, cut
+from schemas.errors import BatchFailed
+
+
+def _pixels(shade: int) -> Pixels:
+    return cut(from_array(np.full((300, 300, 3), shade, np.uint8)), seed=b"")
+
+
+def test_the_same_pixels_always_get_the_same_answer():
+    """From any instance, in any batch."""
+    one = FakeClassifier().predict([_pixels(1), _pixels(2)], explain=[False, False])
+    two = FakeClassifier().predict([_pixels(2)], explain=[False])
+    assert np.array_equal(one[1].probs, two[0].probs)
+    assert not np.array_equal(one[0].probs, one[1].probs)
+    assert one[0].probs.sum() == pytest.approx(1, abs=1e-12)
+
+
+def test_heat_has_a_map_for_each_crop():
+    """As the ensemble's has."""
+    (prediction,) = FakeClassifier().predict([_pixels(3)], explain=[True])
+    assert prediction.cams.shape == (5, 7, 7)
+    assert 0 <= prediction.cams.min() <= prediction.cams.max() <= 1
+    assert prediction.cam_class in FakeClassifier().info.classes
+
+
+def test_a_poisoned_image_fails_its_whole_batch():
+    """As a true one would; alone, its mates pass."""
+    classifier = FakeClassifier(poison=lambda pixels: pixels.view[0, 0, 0] == 66)
+    with pytest.raises(BatchFailed):
+        classifier.predict([_pixels(1), _pixels(66)], explain=[False, False])
+    assert len(classifier.predict([_pixels(1)], explain=[False])) == 1
+
+
+def test_the_null_classifier_says_nothing():
+    """Every class alike, never any heat: what is left to measure is the pipeline."""
+    (prediction,) = FakeClassifier(null=True).predict([_pixels(1)], explain=[True])
+    assert prediction.probs.tolist() == [0.2] * 5
+    assert prediction.cams is None
