@@ -1,0 +1,118 @@
+"""Micro-batching: one inference thread, and while it works the next batch gathers.
+
+No timer: when a slot frees, the batch is everything that is waiting, up to the largest size. A fixed wait only adds latency while
+decoding feeds the queue, and an idle worker judges a single image at once (PERFORMANCE figures in DECISIONS.md).
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import structlog
+
+from schemas.errors import DependencyDown, InferenceFailed
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+Judge = Callable[[Sequence[Item]], Sequence[Answer]]
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Judged(Generic[Answer]):
+    """The answer for one item, and how the batch went that it was part of."""
+
+    answer: Answer
+    batch_size: int
+    seconds: float
+
+
+@dataclass(slots=True)
+class _Waiting(Generic[Item, Answer]):
+    item: Item
+    future: "asyncio.Future[Judged[Answer]]"
+
+
+def judge_bisecting(judge: Judge[Item, Answer], items: Sequence[Item]) -> list[Answer | Exception]:
+    """Return an answer or an error for each item, in order: one bad item costs only itself.
+
+    A batch that fails is halved until the item stands alone that fails alone; it gets `InferenceFailed`. `DependencyDown` (the device is
+    lost) concerns every item alike and is not bisected.
+    """
+    try:
+        return [answer for _, answer in zip(items, judge(items), strict=True)]  # strict: a missing answer is a failure
+    except DependencyDown as down:
+        return [down] * len(items)
+    except Exception as error:  # noqa: BLE001  # whatever the model raises must not take its batch mates along
+        if len(items) == 1:
+            failed = InferenceFailed("the model failed on this image", why=type(error).__name__)
+            failed.__cause__ = error
+            return [failed]
+        middle = len(items) // 2
+        return judge_bisecting(judge, items[:middle]) + judge_bisecting(judge, items[middle:])
+
+
+class MicroBatcher(Generic[Item, Answer]):
+    """Gathers single items into batches for `judge`, which is only ever called from one thread.
+
+    At most `depth` batches are in flight, so that the thread finds its next batch ready when it is done with one.
+    """
+
+    def __init__(self, judge: Judge[Item, Answer], *, max_batch: int, depth: int = 2) -> None:
+        self._judge = judge
+        self._max_batch = max_batch
+        self._free_slots = depth
+        self._waiting: deque[_Waiting[Item, Answer]] = deque()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="inference")
+        self._batches: set[asyncio.Task[None]] = set()
+
+    async def submit(self, item: Item) -> Judged[Answer]:
+        """Return the answer for `item`.
+
+        Raises:
+            InferenceFailed: the model failed on this item alone.
+            DependencyDown: the device is lost.
+        """
+        future: asyncio.Future[Judged[Answer]] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Waiting(item, future))
+        self._dispatch()
+        return await future
+
+    def _dispatch(self) -> None:
+        while self._free_slots and self._waiting:
+            batch = [self._waiting.popleft() for _ in range(min(self._max_batch, len(self._waiting)))]
+            self._free_slots -= 1
+            task = asyncio.get_running_loop().create_task(self._run(batch))
+            self._batches.add(task)
+            task.add_done_callback(self._batches.discard)
+
+    async def _run(self, batch: list[_Waiting[Item, Answer]]) -> None:
+        try:
+            items = [waiting.item for waiting in batch]
+            answers, seconds = await asyncio.get_running_loop().run_in_executor(self._thread, self._timed, items)
+        finally:
+            self._free_slots += 1
+            self._dispatch()
+        for waiting, answer in zip(batch, answers, strict=True):
+            if waiting.future.done():  # its submitter was cancelled
+                continue
+            if isinstance(answer, Exception):
+                waiting.future.set_exception(answer)
+            else:
+                waiting.future.set_result(Judged(answer, len(batch), seconds))
+
+    def _timed(self, items: list[Item]) -> tuple[list[Answer | Exception], float]:
+        start = time.perf_counter()
+        answers = judge_bisecting(self._judge, items)
+        return answers, time.perf_counter() - start
+
+    async def close(self) -> None:
+        """Finish what was submitted, then end the thread."""
+        while self._batches:
+            await asyncio.gather(*self._batches)
+        self._thread.shutdown()

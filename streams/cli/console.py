@@ -1,0 +1,68 @@
+"""How the command line speaks: results on standard output, everything else on standard error, errors with a remedy."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+from rich.console import Console
+
+from schemas.errors import DeepTraceError
+from streams.settings import Settings
+from streams.settings_sources import STATE_DIR, Layer, Loaded, load
+from streams.stack.local_stack import LocalStack
+
+WIDE = 200  # columns where nobody looks: a pipe must not get wrapped text
+
+out = Console(width=None if sys.stdout.isatty() else WIDE)
+err = Console(stderr=True)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON lines instead of text.")]
+
+
+def state_dir() -> Path:
+    """Return where the local stack keeps its data and its state file."""
+    return Path(os.environ.get(STATE_DIR, ".deeptrace"))
+
+
+def load_settings(overrides: Layer | None = None) -> Loaded:
+    """Read the settings; where nothing else is configured, a running local stack says where broker and store are."""
+    return load(dev_stack=_dev_stack(), overrides=overrides)
+
+
+def settings(overrides: Layer | None = None) -> Settings:
+    """Read the settings, without their origins."""
+    return load_settings(overrides).settings
+
+
+def print_json(value: Any) -> None:
+    """Print one line of JSON on standard output."""
+    out.file.write(orjson.dumps(value, default=str).decode() + "\n")
+    out.file.flush()
+
+
+def print_error(error: DeepTraceError) -> None:
+    """Say what, why and what to do, and the stable code."""
+    err.print(f"[bold red]error[/] {error.message}", highlight=False, soft_wrap=True)
+    if error.why:
+        err.print(f"  why: {error.why}", highlight=False, markup=False, soft_wrap=True)
+    if error.remedy:
+        err.print(f"  do:  {error.remedy}", highlight=False, markup=False, soft_wrap=True)
+    err.print(f"  code {error.code}", style="dim", highlight=False)
+
+
+def _dev_stack() -> Layer:
+    stack = LocalStack(state_dir()).status()
+    if stack is None:
+        return {}
+    return stack_layer(stack.bootstrap_servers, stack.s3_endpoint, stack.s3_access_key, stack.s3_secret_key)
+
+
+def stack_layer(bootstrap_servers: str, s3_endpoint: str, access_key: str, secret_key: str) -> Layer:
+    """Return a local stack's addresses as settings."""
+    return {
+        "kafka": {"bootstrap_servers": bootstrap_servers},
+        "store": {"endpoint": s3_endpoint, "access_key": access_key, "secret_key": secret_key},
+    }

@@ -1,0 +1,58 @@
+"""`deeptrace`: one command line for producers, operators and the curious."""
+
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from schemas.errors import DeepTraceError
+from streams.cli import classify, config, demo, dev, dlq, doctor, publish, storage, topics, watch, workers
+from streams.cli.console import print_error
+
+
+class ReportingGroup(TyperGroup):
+    """Turns an error of our tree into three lines and its exit code; with `--debug` it shows the traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except DeepTraceError as error:
+            if ctx.params.get("debug"):
+                raise
+            print_error(error)
+            ctx.exit(error.exit_code)
+
+
+app = typer.Typer(
+    name="deeptrace",
+    cls=ReportingGroup,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Tells for every uploaded image which generator made it, or that it is a photograph, and shows why.",
+)
+
+
+@app.callback()
+def options(debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False) -> None:
+    """Take the options that all commands share."""
+
+
+app.command("demo")(demo.demo)
+app.command("classify")(classify.classify)
+app.command("publish")(publish.publish)
+app.command("watch")(watch.watch)
+app.command("worker")(workers.worker)
+app.command("drift-worker")(workers.drift_worker)
+app.command("doctor")(doctor.doctor)
+app.add_typer(dev.app, name="dev")
+app.add_typer(topics.app, name="topics")
+app.add_typer(storage.app, name="storage")
+app.add_typer(dlq.app, name="dlq")
+app.add_typer(config.app, name="config")
+
+
+def run() -> None:
+    """Entry point of the `deeptrace` script."""
+    app()

@@ -1,0 +1,49 @@
+"""`deeptrace topics`: what the broker should have, and has."""
+
+import asyncio
+
+import typer
+from rich.table import Table
+
+from streams import topics
+from streams.cli.console import AsJson, out, print_json
+from streams.cli.console import settings as read_settings
+
+app = typer.Typer(no_args_is_help=True, help="Plan and create the topics.")
+
+
+@app.command()
+def plan(as_json: AsJson = False) -> None:
+    """Show each topic and what `apply` would do. Changes nothing."""
+    _show(asyncio.run(topics.plan(read_settings().kafka)), done="create", as_json=as_json)
+
+
+@app.command()
+def apply(as_json: AsJson = False) -> None:
+    """Create the topics that are missing. Existing topics are never changed."""
+    _show(asyncio.run(topics.apply(read_settings().kafka)), done="created", as_json=as_json)
+
+
+def _show(states: list[topics.TopicState], *, done: str, as_json: bool) -> None:
+    rows = [(state, _action(state, done)) for state in states]
+    if as_json:
+        for state, action in rows:
+            print_json(
+                {
+                    "topic": state.spec.name,
+                    "partitions": state.spec.partitions,
+                    "present": state.partitions,
+                    "action": action,
+                }
+            )
+        return
+    table = Table("topic", "partitions", "there", "action", box=None)
+    for state, action in rows:
+        table.add_row(state.spec.name, str(state.spec.partitions), str(state.partitions or "-"), action)
+    out.print(table)
+
+
+def _action(state: topics.TopicState, done: str) -> str:
+    if state.partitions is None:
+        return done
+    return "none" if state.partitions == state.spec.partitions else "none (partition count differs)"

@@ -1,0 +1,89 @@
+"""`deeptrace watch`: verdicts, windows, alerts and dead letters as they come in."""
+
+import asyncio
+from typing import Annotated, Any
+
+import orjson
+import typer
+
+from schemas import topics
+from schemas.dead_letter import DeadLetter
+from schemas.errors import MessageInvalid
+from schemas.incoming import Record
+from schemas.verdict import Verdict
+from schemas.window import DriftAlert, WindowSummary
+from streams.cli.console import AsJson, out, print_json
+from streams.cli.console import settings as read_settings
+from streams.topic_reader import read_topics
+
+WATCHED = (topics.VERDICTS, topics.DEAD_LETTERS, topics.WINDOWS, topics.DRIFT_ALERTS)
+
+
+def watch(
+    from_beginning: Annotated[bool, typer.Option(help="Begin with what is there already.")] = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="End after this many records.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Follow verdicts, windows, drift alerts and dead letters until Ctrl-C."""
+    try:
+        asyncio.run(_watch(from_end=not from_beginning, limit=limit, as_json=as_json))
+    except KeyboardInterrupt:
+        raise typer.Exit(0) from None
+
+
+async def _watch(*, from_end: bool, limit: int | None, as_json: bool) -> None:
+    settings = read_settings()
+    seen = 0
+    async for record in read_topics(settings.kafka, WATCHED, follow=True, from_end=from_end):
+        if as_json:
+            print_json(
+                {"topic": record.topic, "partition": record.partition, "offset": record.offset, **_as_json(record)}
+            )
+        else:
+            out.print(describe(record), markup=False, highlight=False, soft_wrap=True)
+        seen += 1
+        if limit is not None and seen >= limit:
+            return
+
+
+def describe(record: Record) -> str:
+    """Return one line about a record of any of our output topics."""
+    try:
+        return _describe(record)
+    except MessageInvalid as error:
+        return f"unreadable   {record.topic}/{record.partition}/{record.offset}  {error}"
+
+
+def _describe(record: Record) -> str:
+    value = record.value or b""
+    if record.topic == topics.VERDICTS:
+        verdict = Verdict.from_bytes(value)
+        sure = "" if verdict.confidence is None else f"{verdict.confidence:.1%}"
+        return (
+            f"verdict      {verdict.tenant}  {verdict.image_id}  {verdict.verdict}  "
+            f"{verdict.predicted_source or '-'}  {sure}  {verdict.timing.processing_ms:.0f} ms"
+        )
+    if record.topic == topics.DEAD_LETTERS:
+        letter = DeadLetter.read(record)
+        return f"dead letter  {letter.code}  {letter.topic}/{letter.partition}/{letter.offset}  {letter.message}"
+    if record.topic == topics.WINDOWS:
+        window = WindowSummary.from_bytes(value)
+        kl = window.kl_current_reference_nats
+        drift = "" if kl is None else f"  KL {kl:.3f}"
+        return f"window       {window.tenant}  {window.start:%H:%M:%S}  {window.images} images  {window.counts}{drift}"
+    alert = DriftAlert.from_bytes(value)
+    return (
+        f"drift alert  {alert.tenant}  {alert.start:%H:%M:%S}  KL {alert.value:.3f} > {alert.threshold}  "
+        f"more {alert.most_grown}, less {alert.most_shrunk}"
+    )
+
+
+def _as_json(record: Record) -> dict[str, Any]:
+    if record.topic == topics.DEAD_LETTERS:
+        letter = DeadLetter.read(record)
+        return {"code": letter.code, "outcome_id": letter.outcome_id, "stage": letter.stage, "message": letter.message}
+    try:
+        value: Any = orjson.loads(record.value or b"null")
+    except orjson.JSONDecodeError:
+        value = None
+    return {"value": value}

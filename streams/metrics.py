@@ -1,0 +1,66 @@
+"""What both workers count. Names follow Prometheus: `deeptrace_` prefix, base units, bounded labels (never a key or an id)."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client.process_collector import ProcessCollector
+
+disable_created_metrics()  # type: ignore[no-untyped-call]
+
+STAGES = ("queue", "fetch", "decode", "infer", "overlay", "publish")
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_BATCH = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+
+class WorkerMetrics:
+    """Counters of one scoring worker, in a registry of its own so that tests and workers do not share state."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self.outcomes = Counter(
+            "deeptrace_outcomes_total", "References settled, by kind of outcome.", ["kind"], registry=self.registry
+        )
+        self.verdicts = Counter(
+            "deeptrace_verdicts_total",
+            "Verdicts published, by verdict and predicted source.",
+            ["verdict", "source"],
+            registry=self.registry,
+        )
+        self.dead_letters = Counter(
+            "deeptrace_dead_letters_total", "Dead letters published, by error code.", ["code"], registry=self.registry
+        )
+        self.ignored = Counter(
+            "deeptrace_ignored_records_total",
+            "Records that ask for nothing: test events, deletions, our own overlays.",
+            registry=self.registry,
+        )
+        self.retries = Counter(
+            "deeptrace_retries_total", "Waits before another try, by error code.", ["code"], registry=self.registry
+        )
+        self.stage_seconds = Histogram(
+            "deeptrace_stage_duration_seconds",
+            "Time one reference spent in a stage.",
+            ["stage"],
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.batch_size = Histogram(
+            "deeptrace_batch_size", "Images judged together.", buckets=_BATCH, registry=self.registry
+        )
+        self.in_flight = Gauge(
+            "deeptrace_inflight_references", "Delivered records not yet settled.", registry=self.registry
+        )
+        self.model_info = Gauge(
+            "deeptrace_model_info",
+            "The model that judges; always 1.",
+            ["version", "sha256", "kind", "training_data"],
+            registry=self.registry,
+        )
+        self.decoder_restarts = Counter(
+            "deeptrace_decoder_restarts_total",
+            "Decoder processes replaced after a death or timeout.",
+            registry=self.registry,
+        )
+
+    def observe_stage(self, stage: str, seconds: float) -> None:
+        """Note that a reference spent `seconds` in `stage`."""
+        self.stage_seconds.labels(stage).observe(seconds)

@@ -1,0 +1,92 @@
+"""The object store for the event loop: blocking calls run in threads of their own, and what comes back is what was referenced."""
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+from schemas.errors import BucketMissing, ObjectChanged, ObjectEmpty, StoreUnavailable
+from schemas.image_ref import ObjectRef
+from storage.store import ObjectStore
+from streams.settings import StoreSettings
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """The bytes that will be judged, and their identity."""
+
+    data: bytes
+    sha256: bytes
+    etag: str
+
+
+class Objects:
+    """Fetches references and writes overlays. At most `fetch_threads` requests are out at once."""
+
+    def __init__(self, store: ObjectStore, settings: StoreSettings) -> None:
+        self._store = store
+        self._settings = settings
+        self._threads = ThreadPoolExecutor(settings.fetch_threads, thread_name_prefix="store")
+
+    async def fetch(self, ref: ObjectRef) -> Fetched:
+        """Return the referenced bytes.
+
+        Raises:
+            ObjectEmpty, ObjectTooLarge, ObjectChanged: the object is at fault.
+            ObjectNotFound, ObjectDenied: it may be there in a moment.
+            StoreUnavailable: the store is.
+        """
+        return await self._in_thread(lambda: self._get(ref))
+
+    async def write(self, bucket: str, key: str, data: bytes, content_type: str) -> None:
+        """Store `data`; a repeat overwrites it with the same.
+
+        Raises:
+            StoreUnavailable: it may or may not be there; write it again.
+        """
+        await self._in_thread(
+            lambda: self._store.put(bucket, key, data, content_type=content_type, deadline_s=self._settings.deadline_s)
+        )
+
+    async def missing_buckets(self) -> list[str]:
+        """Return the configured buckets that do not exist."""
+        buckets = dict.fromkeys((*self._settings.image_buckets, self._settings.overlay_bucket))
+        return [
+            bucket for bucket in buckets if not await self._in_thread(lambda b=bucket: self._store.bucket_exists(b))
+        ]
+
+    def close(self) -> None:
+        """End the threads once their requests are done, then the connections."""
+        self._threads.shutdown()
+        self._store.close()
+
+    async def _in_thread(self, call: Callable[[], Result]) -> Result:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+        except BucketMissing as error:
+            # The bucket was there at start. Whoever took it away is repairing something: wait, do not dead-letter the topic.
+            raise StoreUnavailable("a bucket is gone", why=error.message, remedy=error.remedy) from error
+
+    def _get(self, ref: ObjectRef) -> Fetched:
+        stored = self._store.get(
+            ref.bucket,
+            ref.key,
+            version_id=ref.version_id,
+            etag=ref.etag,
+            max_bytes=self._settings.max_bytes,
+            deadline_s=self._settings.deadline_s,
+        )
+        if not stored.data:
+            raise ObjectEmpty("the object holds no bytes", remedy="Publish the reference after the upload is complete.")
+        digest = hashlib.sha256(stored.data)
+        if ref.size_bytes not in {None, len(stored.data)} or ref.sha256 not in {None, digest.hexdigest()}:
+            raise ObjectChanged(
+                "the object is not the one that was referenced",
+                why="its size or sha256 differs",
+                remedy="Publish a new reference for the new bytes.",
+            )
+        return Fetched(stored.data, digest.digest(), stored.info.etag)

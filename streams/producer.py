@@ -1,0 +1,80 @@
+"""The one way records leave this service: an idempotent producer that answers only after the broker has."""
+
+from types import TracebackType
+from typing import Self
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
+
+from schemas.cloud_event import Headers
+from schemas.errors import BrokerUnavailable
+from streams.settings import KafkaSettings
+
+LINGER_MS = 5
+MAX_BATCH_BYTES = 256 * 1024
+
+
+class Producer:
+    """Sends with `acks=all` and idempotence; `send` returns when the record is safe.
+
+    Faust's own producer is not used: its `send` only queues, and its flush gives up after 0.1 s.
+    """
+
+    def __init__(self, settings: KafkaSettings, *, client_id: str) -> None:
+        self._settings = settings
+        self._client_id = client_id
+        self._producer: AIOKafkaProducer | None = None
+
+    async def start(self) -> None:
+        """Connect.
+
+        Raises:
+            BrokerUnavailable: no broker answered.
+        """
+        self._producer = AIOKafkaProducer(
+            bootstrap_servers=self._settings.bootstrap_servers,
+            client_id=self._client_id,
+            acks="all",
+            enable_idempotence=True,
+            linger_ms=LINGER_MS,
+            max_batch_size=MAX_BATCH_BYTES,
+            request_timeout_ms=int(self._settings.request_timeout_s * 1000),
+        )
+        try:
+            await self._producer.start()
+        except KafkaConnectionError as error:
+            await self._producer.stop()
+            raise BrokerUnavailable(
+                f"no Kafka broker at {self._settings.bootstrap_servers}",
+                why=type(error).__name__,
+                remedy="Start the broker (`deeptrace dev up` for a local one) or correct DEEPTRACE_KAFKA__BOOTSTRAP_SERVERS.",
+            ) from error
+
+    async def send(self, topic: str, *, key: bytes | None, value: bytes | None, headers: Headers = ()) -> None:
+        """Send one record and wait until the broker has it. Records of many callers share a request.
+
+        Raises:
+            BrokerUnavailable: the broker did not take it in time; it may or may not be on the topic, send it again.
+        """
+        assert self._producer is not None, "start() comes first"
+        try:
+            await self._producer.send_and_wait(topic, value, key=key, headers=list(headers))
+        except KafkaError as error:
+            if not (error.retriable or isinstance(error, KafkaTimeoutError)):
+                raise
+            raise BrokerUnavailable("the broker did not take a record", why=type(error).__name__) from error
+
+    async def stop(self) -> None:
+        """Send what is queued, then disconnect."""
+        if self._producer is not None:
+            await self._producer.stop()
+            self._producer = None
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()

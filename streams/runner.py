@@ -1,0 +1,90 @@
+"""Runs a service until it is told to stop or fails, and turns the end into an exit code."""
+
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import Callable
+from typing import Protocol
+
+import structlog
+
+from schemas.errors import DeepTraceError
+
+log = structlog.get_logger(__name__)
+
+EXIT_OK = 0
+EXIT_UNEXPECTED = 70
+
+
+class Service(Protocol):
+    """Something with a life: started, then waited for, then stopped."""
+
+    async def start(self) -> None:
+        """Be ready to work when this returns; raise to refuse."""
+
+    async def failed(self) -> BaseException:
+        """Return only when the service cannot go on."""
+        ...
+
+    async def stop(self) -> None:
+        """Finish what is in flight within the drain time, commit it, and let go of everything. Called once, also after a failed start."""
+
+
+def run_service(make: Callable[[], Service]) -> int:
+    """Run a service on a fresh event loop until SIGTERM or SIGINT; return the exit code.
+
+    0 after an orderly stop, the error's own code when it refuses to start or fails on purpose, 70 for anything unexpected: nothing is
+    lost then, since nothing unfinished was acknowledged, and a supervisor restarts the worker.
+    """
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(_run(make))
+
+
+async def _run(make: Callable[[], Service]) -> int:
+    loop = asyncio.get_running_loop()
+    told = asyncio.Event()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, told.set)
+    service = make()
+    try:
+        await service.start()
+        failure = await _first(told, service)
+    except DeepTraceError as error:
+        failure = error
+    except Exception as error:  # noqa: BLE001  # the last line of defence: said in the log, then exit 70
+        failure = error
+    if failure is None:
+        log.info("stopping")
+    else:
+        _say(failure)
+    with contextlib.suppress(Exception) if failure else contextlib.nullcontext():
+        await service.stop()
+    if failure is None:
+        log.info("stopped")
+        return EXIT_OK
+    return failure.exit_code if isinstance(failure, DeepTraceError) else EXIT_UNEXPECTED
+
+
+async def _first(told: asyncio.Event, service: Service) -> BaseException | None:
+    waiting = asyncio.ensure_future(told.wait())
+    failing = asyncio.ensure_future(service.failed())
+    done, pending = await asyncio.wait({waiting, failing}, return_when=asyncio.FIRST_COMPLETED)
+    for task in pending:
+        task.cancel()
+    return failing.result() if failing in done else None
+
+
+def _say(failure: BaseException) -> None:
+    if isinstance(failure, DeepTraceError):
+        log.error("failed", code=failure.code, error=failure.message, why=failure.why, remedy=failure.remedy)
+    else:
+        log.error("failed unexpectedly", error=type(failure).__name__, exc_info=failure)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    if sys.platform == "win32":
+        return None
+    import uvloop
+
+    return uvloop.new_event_loop

@@ -1,0 +1,189 @@
+"""The scoring worker: Faust delivers, the pipeline judges, the producer publishes, and only then the ledger acknowledges.
+
+This is thin glue on purpose. Faust is used for group membership and delivery; it never acknowledges by itself here.
+"""
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import faust
+import structlog
+
+from model.classifier import Classifier
+from model.decode_pool import DecodePool
+from schemas import topics
+from schemas.errors import BucketMissing
+from schemas.incoming import Record
+from storage.store import ObjectStore
+from streams.faust_app import make_app
+from streams.http import HealthServer
+from streams.ledger import Entry, Ledger
+from streams.metrics import WorkerMetrics
+from streams.objects import Objects
+from streams.outcomes import Outcome
+from streams.passage import Passage
+from streams.pipeline import Pipeline
+from streams.producer import Producer
+from streams.retries import Retries
+from streams.settings import Settings
+from streams.topics import require
+
+log = structlog.get_logger(__name__)
+
+
+class ScoringService:
+    """One scoring worker, from its checks at start to its last commit (see `streams.runner.Service`)."""
+
+    def __init__(self, settings: Settings, *, store: ObjectStore, classifier: Classifier, decoders: DecodePool) -> None:
+        self.metrics = WorkerMetrics()
+        self._settings = settings
+        self._decoders = decoders
+        self._objects = Objects(store, settings.store)
+        self._pipeline = Pipeline(
+            settings, objects=self._objects, decoder=decoders, classifier=classifier, metrics=self.metrics
+        )
+        self._producer = Producer(settings.kafka, client_id=f"{settings.kafka.group}-outcomes")
+        self._retries = Retries(settings.pipeline, lambda code: self.metrics.retries.labels(code).inc())
+        self._ledger = Ledger[Any](lambda event: event.ack())
+        self._slots = asyncio.Semaphore(settings.pipeline.in_flight)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._failure: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
+        self._draining = False
+        self._data_dir = tempfile.TemporaryDirectory(prefix="deeptrace-")
+        self._app = self._build_app()
+        self._health = HealthServer(
+            host=settings.http.host,
+            port=settings.http.port,
+            registry=self.metrics.registry,
+            readiness={"draining": self._not_draining, "partitions": self._assigned, "store": self._store_reachable},
+        )
+        info = classifier.info
+        self.metrics.model_info.labels(info.version, info.sha256, info.kind, info.training_data).set(1)
+        self.metrics.in_flight.set_function(lambda: self._ledger.unfinished)
+
+    async def start(self) -> None:
+        """Check topics and buckets, then join the group. Refuses to start where a reference could not get its outcome."""
+        await require(self._settings.kafka, (topics.IMAGES, topics.VERDICTS, topics.DEAD_LETTERS))
+        missing = await self._objects.missing_buckets()
+        if missing:
+            raise BucketMissing(f"missing buckets: {', '.join(missing)}", remedy="Run `deeptrace storage init`.")
+        await self._producer.start()
+        await self._health.start()
+        log.info("starting", group=self._settings.kafka.group, port=self._health.port)
+        await self._app.start()
+
+    async def failed(self) -> BaseException:
+        """Return what this worker cannot go on after."""
+        stopped = asyncio.ensure_future(self._app.wait_until_stopped())
+        await asyncio.wait({stopped, self._failure}, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if self._failure.done():
+            return self._failure.result()
+        return self._app.crash_reason or RuntimeError("Faust stopped by itself")
+
+    async def stop(self) -> None:
+        """Take in nothing more, finish what is in flight, commit it, leave. What the drain time cuts off is delivered again later."""
+        self._draining = True
+        try:
+            await asyncio.wait_for(self._app.stop(), self._settings.pipeline.drain_s)
+        except TimeoutError:
+            log.warning("drain time is over", unfinished=self._ledger.unfinished)
+        for task in self._tasks:
+            task.cancel()
+        await self._pipeline.close()
+        await self._producer.stop()
+        await self._health.stop()
+        await asyncio.to_thread(self._decoders.close)
+        self._objects.close()
+        self._data_dir.cleanup()
+
+    def _build_app(self) -> faust.App:
+        app = make_app(
+            self._settings.kafka,
+            group=self._settings.kafka.group,
+            data_dir=Path(self._data_dir.name),
+            buffer_records=2 * self._settings.model.max_batch,
+        )
+        images = app.topic(
+            topics.IMAGES, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
+        )
+
+        @app.agent(images, name="classify", concurrency=1)  # type: ignore[untyped-decorator]
+        async def classify(stream: Any) -> None:
+            await self._take_in(stream.noack().events())
+
+        return app
+
+    async def _take_in(self, events: AsyncIterator[Any]) -> None:
+        """Register each record in the order of delivery and start on it; waits while enough are in flight. Cannot raise."""
+        async for event in events:
+            message = event.message
+            entry = self._ledger.register(
+                message.topic, message.partition, message.generation_id, message.offset, event
+            )
+            await self._slots.acquire()
+            task = asyncio.create_task(self._settle(entry, _record(message)))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _settle(self, entry: Entry[Any], record: Record) -> None:
+        try:
+            for outcome in await self._pipeline.outcomes(record):
+                await self._publish(outcome, record)
+            self._ledger.finish(entry)
+        except Exception as error:  # noqa: BLE001  # not one of our failure classes: nothing is acknowledged, the worker ends
+            if not self._failure.done():
+                self._failure.set_result(error)
+        finally:
+            self._slots.release()
+
+    async def _publish(self, outcome: Outcome, record: Record) -> None:
+        passage = Passage.of(record)
+        with passage.in_stage("publish", self.metrics.observe_stage):
+            await self._retries.run(
+                lambda: self._producer.send(
+                    outcome.topic, key=outcome.key, value=outcome.value, headers=outcome.headers
+                ),
+                passage,
+            )
+        self._count(outcome)
+
+    def _count(self, outcome: Outcome) -> None:
+        if outcome.verdict is not None:
+            verdict = outcome.verdict
+            self.metrics.outcomes.labels("verdict").inc()
+            self.metrics.verdicts.labels(verdict.verdict, verdict.predicted_source or "none").inc()
+            self.metrics.batch_size.observe(verdict.timing.batch_size)
+        elif outcome.error is not None:
+            self.metrics.outcomes.labels("dead_letter").inc()
+            self.metrics.dead_letters.labels(outcome.error.code).inc()
+            log.info("dead letter", outcome_id=outcome.outcome_id, code=outcome.error.code)
+
+    async def _not_draining(self) -> str | None:
+        return "stopping" if self._draining else None
+
+    async def _assigned(self) -> str | None:
+        return None if self._app.consumer.assignment() else "no partition assigned"
+
+    async def _store_reachable(self) -> str | None:
+        try:
+            missing = await self._objects.missing_buckets()
+        except Exception as error:  # noqa: BLE001  # whatever the store answers, the probe says so
+            return type(error).__name__
+        return f"missing buckets: {', '.join(missing)}" if missing else None
+
+
+def _record(message: Any) -> Record:
+    return Record(
+        topic=message.topic,
+        partition=message.partition,
+        offset=message.offset,
+        key=message.key,
+        value=message.value,
+        headers=tuple(message.headers or ()),
+        timestamp=datetime.fromtimestamp(message.timestamp, UTC),
+    )

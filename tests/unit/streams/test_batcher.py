@@ -1,0 +1,112 @@
+"""The micro-batcher: who shares a batch, who waits, and who pays for a bad image."""
+
+import asyncio
+import threading
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.errors import InferenceFailed, StoreUnavailable
+from streams.batcher import MicroBatcher, judge_bisecting
+
+
+class Gate:
+    """A judge that notes its batches and waits until it is let go."""
+
+    def __init__(self):
+        self.batches: list[list[int]] = []
+        self.threads: set[str] = set()
+        self.open = threading.Event()
+
+    def __call__(self, items):
+        self.batches.append(list(items))
+        self.threads.add(threading.current_thread().name)
+        assert self.open.wait(10)
+        return [item * 10 for item in items]
+
+
+async def test_a_lone_item_is_judged_at_once():
+    """Nothing waits for company: there is no timer."""
+    batcher = MicroBatcher(lambda items: [item + 1 for item in items], max_batch=8)
+    judged = await batcher.submit(1)
+    assert (judged.answer, judged.batch_size) == (2, 1)
+    await batcher.close()
+
+
+async def test_what_waits_while_two_batches_are_in_flight_becomes_one_batch():
+    """The third batch is everything that gathered meanwhile, up to the largest size."""
+    gate = Gate()
+    batcher = MicroBatcher(gate, max_batch=4)
+    answers = [asyncio.create_task(batcher.submit(n)) for n in range(8)]
+    await asyncio.sleep(0)
+    gate.open.set()
+    assert [(await answer).answer for answer in answers] == [n * 10 for n in range(8)]
+    assert gate.batches == [[0], [1], [2, 3, 4, 5], [6, 7]]
+    assert len(gate.threads) == 1
+    await batcher.close()
+
+
+async def test_one_poisoned_item_costs_only_itself():
+    """The batch is halved until the bad one stands alone."""
+
+    def judge(items):
+        if 5 in items:
+            raise ValueError("poison")
+        return [item * 10 for item in items]
+
+    batcher = MicroBatcher(judge, max_batch=16)
+    results = await asyncio.gather(*(batcher.submit(n) for n in range(8)), return_exceptions=True)
+    assert isinstance(results[5], InferenceFailed)
+    assert isinstance(results[5].__cause__, ValueError)
+    assert [r.answer for n, r in enumerate(results) if n != 5] == [0, 10, 20, 30, 40, 60, 70]
+    await batcher.close()
+
+
+async def test_a_cancelled_submitter_does_not_harm_its_batch_mates():
+    """Draining cancels tasks; the batch they were part of goes on."""
+    gate = Gate()
+    batcher = MicroBatcher(gate, max_batch=4)
+    first, second = (asyncio.create_task(batcher.submit(n)) for n in (1, 2))
+    await asyncio.sleep(0)
+    first.cancel()
+    gate.open.set()
+    assert (await second).answer == 20
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    await batcher.close()
+
+
+@given(st.lists(st.integers(0, 99), min_size=1, max_size=40), st.sets(st.integers(0, 99)))
+def test_bisecting_fails_exactly_the_bad_items(items, bad):
+    """Property: an error for each bad item, the right answer for each other, in order."""
+
+    def judge(batch):
+        if bad.intersection(batch):
+            raise RuntimeError
+        return [item * 2 for item in batch]
+
+    for item, answer in zip(items, judge_bisecting(judge, items), strict=True):
+        if item in bad:
+            assert isinstance(answer, InferenceFailed)
+        else:
+            assert answer == item * 2
+
+
+def test_a_lost_device_is_not_bisected():
+    """DependencyDown concerns every item; looking for a culprit would dead-letter the innocent."""
+    calls = []
+
+    def judge(batch):
+        calls.append(len(batch))
+        raise StoreUnavailable("the device is gone")
+
+    answers = judge_bisecting(judge, [1, 2, 3, 4])
+    assert all(isinstance(answer, StoreUnavailable) for answer in answers)
+    assert calls == [4]
+
+
+def test_an_answer_too_few_is_a_failure_not_a_mix_up():
+    """A classifier that returns fewer answers than images must not shift verdicts to other images."""
+    answers = judge_bisecting(lambda batch: list(batch)[:1], ["a", "b"])
+    assert answers == ["a", "b"]  # judged one by one after the short answer was refused
