@@ -55,9 +55,11 @@ class Objects:
     async def missing_buckets(self) -> list[str]:
         """Return the configured buckets that do not exist."""
         buckets = dict.fromkeys((*self._settings.image_buckets, self._settings.overlay_bucket))
-        return [
-            bucket for bucket in buckets if not await self._in_thread(lambda b=bucket: self._store.bucket_exists(b))
-        ]
+
+        def missing() -> list[str]:
+            return [bucket for bucket in buckets if not self._store.bucket_exists(bucket)]
+
+        return await self._in_thread(missing)
 
     def close(self) -> None:
         """End the threads once their requests are done, then the connections."""

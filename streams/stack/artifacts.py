@@ -13,6 +13,8 @@ from streams.stack.jar_lock import Jar, pinned
 from streams.stack.progress import Progress, silent
 
 _PARALLEL_DOWNLOADS = 8
+_ATTEMPTS = 3
+_WAIT_S = 1.0
 _LOCK_TIMEOUT_S = 600.0
 
 
@@ -50,7 +52,7 @@ def _download(missing: tuple[Jar, ...], root: Path, *, progress: Progress, cance
     shutil.rmtree(incoming, ignore_errors=True)  # of a download that was killed
     incoming.mkdir(parents=True)
     with ThreadPoolExecutor(_PARALLEL_DOWNLOADS, thread_name_prefix="jar") as pool:
-        fetch = _fetcher(incoming, count)
+        fetch = _fetcher(incoming, count, cancelled)
         tasks = [pool.submit(_download_one, jar, fetch, root, cancelled) for jar in missing]
         try:
             for task in as_completed(tasks):
@@ -81,24 +83,32 @@ def _root_of(file: Path, jar: Jar) -> Path:
     return file.parents[len(jar.path.parts) - 1]
 
 
-def _fetcher(incoming: Path, count: "_Counter") -> Callable[[Jar], Path]:
+def _fetcher(incoming: Path, count: "_Counter", cancelled: threading.Event) -> Callable[[Jar], Path]:
     """Return a function that brings one jar into `incoming` by jgo, from the repositories of jgo's own settings."""
-    import stamina
     from jgo.config import GlobalSettings
     from jgo.maven import MavenContext, PythonResolver
     from requests import ConnectionError as NoConnection
     from requests import Timeout
+    from requests.exceptions import ProxyError, SSLError
 
     context = MavenContext(resolver=PythonResolver(progress_callback=count.part), repo_cache=incoming)
     context.remote_repos = {**GlobalSettings.load().repositories, **context.remote_repos}
 
     def fetch(jar: Jar) -> Path:
-        for attempt in stamina.retry_context(on=(NoConnection, Timeout), attempts=3, wait_initial=0.2, wait_max=2.0):
-            with attempt:
-                (incoming / jar.path).unlink(missing_ok=True)
-                artifact = context.create_dependency(jar.coordinate).artifact
-                return Path(artifact.resolve())
-        raise AssertionError("stamina ends by returning or raising")
+        # Not stamina: it logs each retry to standard output, where commands print their JSON.
+        for _ in range(_ATTEMPTS - 1):
+            try:
+                return fetch_once(jar)
+            except (ProxyError, SSLError):  # a matter of settings; it will not pass
+                raise
+            except (NoConnection, Timeout):
+                cancelled.wait(_WAIT_S)
+        return fetch_once(jar)
+
+    def fetch_once(jar: Jar) -> Path:
+        (incoming / jar.path).unlink(missing_ok=True)
+        artifact = context.create_dependency(jar.coordinate).artifact
+        return Path(artifact.resolve())
 
     return fetch
 
