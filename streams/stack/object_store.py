@@ -20,7 +20,7 @@ s3proxy.authorization=aws-v2-or-v4
 s3proxy.identity={access_key}
 s3proxy.credential={secret_key}
 jclouds.provider=filesystem-nio2
-jclouds.filesystem.basedir=data
+jclouds.filesystem.basedir={data_dir}
 """
 
 # Without a file of its own S3Proxy logs every request at DEBUG.
@@ -96,7 +96,11 @@ def prepare_s3proxy(
     settings.touch(mode=0o600)
     settings.write_text(
         _S3PROXY_SETTINGS.format(
-            host=LOOPBACK, port=port, access_key=credentials.access_key, secret_key=credentials.secret_key
+            host=LOOPBACK,
+            port=port,
+            access_key=credentials.access_key,
+            secret_key=credentials.secret_key,
+            data_dir=_escaped(work_dir / "data"),  # S3Proxy lists nothing under a relative one
         ),
         encoding="utf-8",
     )
@@ -109,6 +113,14 @@ def prepare_s3proxy(
         properties={"logback.configurationFile": "logback.xml"},
     )
     return _server(state_dir, "s3proxy", command, {}, port, credentials, launch)
+
+
+def _escaped(path: Path) -> str:
+    """Return an absolute path as a Java properties file spells it: ASCII, backslashes doubled."""
+    plain = str(path.resolve()).replace("\\", "\\\\")
+    utf16 = plain.encode("utf-16-be")
+    units = (int.from_bytes(utf16[i : i + 2], "big") for i in range(0, len(utf16), 2))
+    return "".join(chr(unit) if unit < 128 else f"\\u{unit:04x}" for unit in units)  # noqa: PLR2004  # ASCII
 
 
 def prepare_minio(
