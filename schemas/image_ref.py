@@ -4,6 +4,7 @@ import re
 import unicodedata
 from typing import Annotated, Final, Literal
 
+import orjson
 from pydantic import AfterValidator, Field, StringConstraints
 
 from schemas.base import Instant, Message
@@ -13,7 +14,7 @@ MAX_REFERENCE_BYTES = 64 * 1024
 MAX_KEY_BYTES = 1024
 SCHEMA: Final = "deeptrace.image/1"
 
-MAX_IMAGE_ID_BYTES = 1300  # room for `bucket/key@version` of a bucket notification
+MAX_IMAGE_ID_BYTES = 1100  # room for `bucket/key` of a bucket notification
 MAX_ECHO_BYTES = 1024
 
 Tenant = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
@@ -28,17 +29,22 @@ def _printable(text: str) -> str:
     return text
 
 
+def json_bytes(text: str) -> int:
+    """Return the bytes `text` takes in JSON: what is echoed in a verdict counts as it will be written there."""
+    return len(orjson.dumps(text.encode(errors="replace").decode())) - 2
+
+
 def _at_most(max_bytes: int) -> AfterValidator:
     def check(text: str) -> str:
-        if len(text.encode(errors="replace")) > max_bytes:
-            raise ValueError(f"must not exceed {max_bytes} bytes")
+        if json_bytes(text) > max_bytes:
+            raise ValueError(f"must not exceed {max_bytes} bytes in JSON")
         return _printable(text)
 
     return AfterValidator(check)
 
 
 def _small(labels: dict[str, str]) -> dict[str, str]:
-    if sum(len(k.encode()) + len(v.encode()) for k, v in labels.items()) > MAX_ECHO_BYTES:
+    if sum(json_bytes(k) + json_bytes(v) for k, v in labels.items()) > MAX_ECHO_BYTES:
         raise ValueError(f"must not exceed {MAX_ECHO_BYTES} bytes in all")
     return labels
 

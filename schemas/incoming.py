@@ -19,7 +19,15 @@ from schemas.errors import (
     SchemaVersionUnknown,
 )
 from schemas.identity import outcome_id
-from schemas.image_ref import MAX_REFERENCE_BYTES, SCHEMA, ImageRef, ObjectRef, check_key
+from schemas.image_ref import (
+    MAX_IMAGE_ID_BYTES,
+    MAX_REFERENCE_BYTES,
+    SCHEMA,
+    ImageRef,
+    ObjectRef,
+    check_key,
+    json_bytes,
+)
 
 Format = Literal["native", "s3_notification"]
 
@@ -120,10 +128,11 @@ class Intake:
         # Without versioning the same key may be written again: the etag, else the sequencer, tells the uploads apart.
         edition = entity.version_id or entity.etag or entity.sequencer or ""
         identity = outcome_id("object", bucket, key, edition)
+        image_id = f"{bucket}/{key}" + (f"@{entity.version_id}" if entity.version_id else "")
         try:
             ref = ImageRef(
                 event_id=identity,
-                image_id=f"{bucket}/{key}" + (f"@{entity.version_id}" if entity.version_id else ""),
+                image_id=image_id if json_bytes(image_id) <= MAX_IMAGE_ID_BYTES else f"{bucket}/{identity}",
                 object=ObjectRef(
                     bucket=bucket,
                     key=key,
