@@ -95,6 +95,16 @@ def test_an_object_comes_back(stack: StackInfo) -> None:
     assert get(client, "round-trip", "folder/key") == b"the bytes"
 
 
+def test_objects_are_listed_under_their_prefix(stack: StackInfo) -> None:
+    """What was put is listed: S3Proxy over a folder given by a relative path lists nothing."""
+    client = client_of(stack)
+    client.make_bucket("listing")
+    put(client, "listing", "a/1", b"x")
+    put(client, "listing", "b/2", b"x")
+    listed = [each.object_name for each in client.list_objects("listing", prefix="a/", recursive=True)]
+    assert listed == ["a/1"]
+
+
 def test_servers_listen_on_loopback_only(stack: StackInfo) -> None:
     """Nothing of the stack can be reached from another machine."""
     ports = {int(address.rpartition(":")[2]) for address in (stack.bootstrap_servers, stack.s3_endpoint)}
