@@ -43,6 +43,7 @@ class WorkerMetrics:
             buckets=_SECONDS,
             registry=self.registry,
         )
+        self._stages = {stage: self.stage_seconds.labels(stage) for stage in STAGES}
         self.batch_size = Histogram(
             "deeptrace_batch_size", "Images judged together.", buckets=_BATCH, registry=self.registry
         )
@@ -63,4 +64,4 @@ class WorkerMetrics:
 
     def observe_stage(self, stage: str, seconds: float) -> None:
         """Note that a reference spent `seconds` in `stage`."""
-        self.stage_seconds.labels(stage).observe(seconds)
+        self._stages[stage].observe(seconds)
