@@ -58,6 +58,7 @@ def make_classifier(settings: Settings) -> Classifier:
         settings.model.checkpoint or DEMO_CHECKPOINT,
         device=settings.model.device,
         expected_sha256=settings.model.sha256,
+        threads=settings.model.threads,
     )
     if classifier.info.training_data.startswith(SIMULATED) and not settings.model.allow_simulated:
         raise CheckpointRefused(

@@ -87,7 +87,7 @@ class ModelSettings(Section):
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto", description="`auto` takes a CUDA device where there is one"
     )
-    threads: Count = Field(default=max(1, (os.cpu_count() or 2) - 1), description="CPU threads of the model")
+    threads: Count = Field(default=os.cpu_count() or 1, description="CPU threads of the model")
     max_batch: Count = Field(default=32, description="most images judged at once")
 
 

@@ -135,7 +135,7 @@ def bare_model(data: list[bytes], images: int) -> tuple[float, float, float]:
     start = time.process_time()
     pixels = [preprocess(blob, seed=b"bench") for blob in data]
     decode_ms = (time.process_time() - start) * 1000 / len(data)
-    classifier = load_classifier(DEMO_CHECKPOINT, device="cpu", threads=max(1, (os.cpu_count() or 2) - 1))
+    classifier = load_classifier(DEMO_CHECKPOINT, device="cpu", threads=os.cpu_count() or 1)
     classifier.predict(pixels, explain=[False] * len(pixels))
     rounds = max(1, images // len(pixels))
     wall, cpu = time.perf_counter(), time.process_time()
