@@ -5,6 +5,7 @@ A request is the lengths of seed and data, then both. A reply is its kind and th
 
 import enum
 import json
+import math
 import struct
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -56,7 +57,7 @@ def unpack_pixels(facts: Mapping[str, Any], buffer: memoryview) -> Pixels:
     arrays: dict[str, Any] = {}
     start = 0
     for (name, dtype), shape in zip(_ARRAYS, facts["shapes"], strict=True):
-        count = int(np.prod(shape))
+        count = math.prod(shape)
         arrays[name] = np.frombuffer(buffer, dtype, count, start).reshape(shape)
         start += arrays[name].nbytes
     known = {name: facts[name] for name in _FACTS}
