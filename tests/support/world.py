@@ -87,6 +87,10 @@ class World:
         self.store.ensure_bucket("deeptrace-overlays")
         self.children: list[subprocess.Popen[bytes]] = []
 
+    def signal_store(self, signum: int) -> None:
+        """Signal the S3 server, to pause it and let it go on."""
+        os.kill(self.info.store_pid, signum)
+
     def put(self, key: str, data: bytes) -> None:
         self.store.put(BUCKET, key, data, content_type="image/png", deadline_s=10)
 
@@ -102,6 +106,18 @@ class World:
             )
         self.children.append(child)
         return child
+
+    def run(self, *arguments: str, timeout_s: float = 120, **env: str) -> subprocess.CompletedProcess[str]:
+        """Run `deeptrace` with arguments to its end."""
+        return subprocess.run(
+            [sys.executable, "-m", "streams.cli", *arguments],
+            env={**os.environ, **self.env, **env},
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
 
     def worker(self, slot: str = "slot-0", **env: str) -> subprocess.Popen[bytes]:
         """Start `deeptrace worker` in a slot of the group."""

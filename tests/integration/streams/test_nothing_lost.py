@@ -4,6 +4,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from support.world import native, picture
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -12,12 +13,11 @@ BAD_EVERY = 100  # each so many-th reference names an object that does not exist
 KILL_AT = (300, 800, 1300)
 
 
-def references(world, make):
+def references(world):
     for n in range(20):
-        world.put(f"picture-{n}", make.picture(n))
+        world.put(f"picture-{n}", picture(n))
     return [
-        make.native(f"event-{n}", "no-such-object" if n % BAD_EVERY == 7 else f"picture-{n % 20}")
-        for n in range(REFERENCES)
+        native(f"event-{n}", "no-such-object" if n % BAD_EVERY == 7 else f"picture-{n % 20}") for n in range(REFERENCES)
     ]
 
 
@@ -31,9 +31,9 @@ async def run_with_kills(world, start):
     return start()
 
 
-async def test_a_killed_worker_loses_nothing_and_decides_nothing_twice(world, make):
+async def test_a_killed_worker_loses_nothing_and_decides_nothing_twice(world):
     """2,000 references, 20 of them bad, 3 x SIGKILL: none missing, none with two outcomes."""
-    await world.publish(references(world, make))
+    await world.publish(references(world))
     last = await run_with_kills(world, lambda: world.worker(DEEPTRACE_PIPELINE__RETRY_FIRST_S="0.02"))
     await world.wait_for_all(timeout_s=120)
     last.send_signal(signal.SIGTERM)
@@ -48,9 +48,9 @@ async def test_a_killed_worker_loses_nothing_and_decides_nothing_twice(world, ma
     print(f"repeated records after 3 kills: {repeats}")
 
 
-async def test_the_obvious_agent_loses_references_under_the_same_run(world, make):
+async def test_the_obvious_agent_loses_references_under_the_same_run(world):
     """The measure: `take()` acknowledges a batch whose body raised, so its other images never get an outcome."""
-    await world.publish(references(world, make))
+    await world.publish(references(world))
     script = str(Path(__file__).with_name("naive_take_agent.py"))
     for kills in range(1, 9):
         child = world.start(script, "worker", "--without-web", log="naive.log")

@@ -4,7 +4,7 @@ import urllib.error
 import urllib.request
 
 import pytest
-from support.world import World, ce, native, picture
+from support.world import World
 
 
 @pytest.fixture
@@ -13,12 +13,6 @@ def world(tmp_path):
     made = World(tmp_path)
     yield made
     made.close()
-
-
-@pytest.fixture
-def make():
-    """What tests build references from."""
-    return type("Make", (), {"native": staticmethod(native), "ce": staticmethod(ce), "picture": staticmethod(picture)})
 
 
 @pytest.fixture
