@@ -48,12 +48,13 @@ check: setup ## Lint, types, import contracts, generated files, documented comma
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m schemas.generate --check
 	@$(BIN)/python -m streams.settings_table --check README.md
+	@$(BIN)/python -m pytest --quiet tests/integration/docs
 
 bench: setup ## Print what a reference costs, and where the time goes
 	@$(BIN)/python tests/bench/run.py $(ARGS)
 
-demo-checkpoint: setup ## Train the demo checkpoint anew on simulated images (at most 15 minutes on 2 cores)
-	@$(BIN)/python -m training.demo --seed 7 --out model/demo
+demo-checkpoint: setup ## Train the demo checkpoint anew on simulated images (at most 15 minutes on 2 cores; TRUE_IMAGES=manifest.csv: print its result on those)
+	@$(BIN)/python -m training.demo --seed 7 --out model/demo $(if $(TRUE_IMAGES),--true-images $(TRUE_IMAGES))
 
 generate: setup ## Write the generated files: schemas and the settings table
 	@$(BIN)/python -m schemas.generate

@@ -1,7 +1,7 @@
 """The picture a person sees: the heat of each crop, drawn where the crop was cut."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, Literal
 
 import numpy as np
@@ -15,6 +15,7 @@ OverlayFormat = Literal["webp", "jpeg"]
 CONTENT_TYPES: Final[dict[OverlayFormat, str]] = {"webp": "image/webp", "jpeg": "image/jpeg"}
 
 _STRENGTH: Final = 0.65  # of the colour where heat is 1; the picture must stay readable under it
+_FRAME: Final = 0.5  # of white in the one-pixel frame around each crop: where the branch looked must be seen without heat too
 _QUALITY: Final = 82
 
 # Heat to colour through five stops, dark blue to yellow: rises steadily in lightness, so it reads in grey and for the colour-blind.
@@ -26,11 +27,15 @@ _STOPS: Final = np.array(
 def render(pixels: Pixels, cams: Heat, *, format: OverlayFormat = "webp") -> bytes:  # noqa: A002 -- as Pillow calls it
     """Return the thumb with the heat [k, 7, 7] of its crops over it, as a fresh file without any metadata of the original.
 
-    What no crop covered keeps its own colours: the model's CNN has not looked there. Where crops overlap, the hotter one shows.
+    Each crop has a thin frame. What no crop covered keeps its own colours: the model's CNN has not looked there. Where crops
+    overlap, the hotter one shows.
     """
-    heat = lay_out(pixels.boxes, cams, (pixels.width, pixels.height), pixels.thumb.shape[:2])
+    size, shape = (pixels.width, pixels.height), pixels.thumb.shape[:2]
+    heat = lay_out(pixels.boxes, cams, size, shape)
     share = heat[..., None] * _STRENGTH  # no heat, no tint
     mixed = pixels.thumb * (1 - share) + _colour(heat) * share
+    for rows, columns in _frames(pixels.boxes, size, shape):
+        mixed[rows, columns] = mixed[rows, columns] * (1 - _FRAME) + 255 * _FRAME
     picture = Image.fromarray(mixed.round().astype(np.uint8))
     target = io.BytesIO()
     if format == "webp":
@@ -48,8 +53,7 @@ def lay_out(
     heat = np.zeros((rows, columns), np.float32)
     across, down = columns / size[0], rows / size[1]
     for box, cam in zip(boxes, cams, strict=True):
-        left, top, right, bottom = box
-        spot = (round(left * across), round(top * down), round(right * across), round(bottom * down))
+        spot = _on_thumb(box, across, down)
         grown = _grow(cam, max(1, spot[2] - spot[0]), max(1, spot[3] - spot[1]))
         # A padded crop reaches over the picture's edge: only what lies inside is drawn.
         x0, y0 = max(spot[0], 0), max(spot[1], 0)
@@ -57,6 +61,23 @@ def lay_out(
         window = heat[y0 : y0 + inside.shape[0], x0 : x0 + inside.shape[1]]
         np.maximum(window, inside, out=window)
     return heat
+
+
+def _on_thumb(box: npt.NDArray[np.int32], across: float, down: float) -> tuple[int, int, int, int]:
+    left, top, right, bottom = (int(edge) for edge in box)
+    return round(left * across), round(top * down), round(right * across), round(bottom * down)
+
+
+def _frames(
+    boxes: npt.NDArray[np.int32], size: tuple[int, int], shape: Sequence[int]
+) -> Iterator[tuple[slice | int, slice | int]]:
+    """Yield the pixels of each crop's frame as rows and columns of the thumb; sides on or over the picture's edge have none."""
+    rows, columns = shape[0], shape[1]
+    for box in boxes:
+        left, top, right, bottom = _on_thumb(box, columns / size[0], rows / size[1])
+        across, down = slice(max(left, 0), min(right, columns)), slice(max(top, 0), min(bottom, rows))
+        yield from ((row, across) for row in (top, bottom - 1) if 0 < row < rows - 1)
+        yield from ((down, column) for column in (left, right - 1) if 0 < column < columns - 1)
 
 
 def _grow(cam: npt.NDArray[np.float32], width: int, height: int) -> npt.NDArray[np.float32]:

@@ -77,7 +77,7 @@ class SourceRecord(Message):
 
 
 class Timing(Message):
-    """Milliseconds by stage, and how many images shared the batch."""
+    """Milliseconds by stage, waiting for it included (`infer_ms`: for the batch), and how many images shared the batch."""
 
     queue_ms: Millis
     fetch_ms: Millis

@@ -34,6 +34,8 @@ from streams.topics import require
 
 log = structlog.get_logger(__name__)
 
+FAILED_DRAIN_S = 1.0
+
 
 class ScoringService:
     """One scoring worker, from its checks at start to its last commit (see `streams.runner.Service`)."""
@@ -88,8 +90,10 @@ class ScoringService:
     async def stop(self) -> None:
         """Take in nothing more, finish what is in flight, commit it, leave. What the drain time cuts off is delivered again later."""
         self._draining = True
+        # After a failure the failed reference will never be finished: what else is in flight is delivered again just as well.
+        drain_s = FAILED_DRAIN_S if self._failure.done() else self._settings.pipeline.drain_s
         try:
-            await asyncio.wait_for(self._app.stop(), self._settings.pipeline.drain_s)
+            await asyncio.wait_for(self._app.stop(), drain_s)
         except TimeoutError:
             log.warning("drain time is over", unfinished=self._ledger.unfinished)
         for task in self._tasks:

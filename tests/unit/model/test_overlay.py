@@ -42,9 +42,10 @@ def test_the_file_shows_the_spot_and_leaves_the_rest_alone(kind):
     data = render(pixels, _one_spot(3, 3), format=kind)
     picture = np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(int)
     change = np.abs(picture - 100).sum(-1)
-    y, x = np.unravel_index(int(change.argmax()), change.shape)
-    assert abs(x - 356) <= 12
-    assert abs(y - 206) <= 12
+    within = change[158:254, 308:404]  # inside of the crop's frame
+    y, x = np.unravel_index(int(within.argmax()), within.shape)
+    assert abs(x + 308 - 356) <= 12
+    assert abs(y + 158 - 206) <= 12
     outside = np.delete(change, np.s_[130:280], axis=0)
     assert outside.max() <= 12  # what the lossy encoding moves
 
@@ -67,11 +68,14 @@ def test_where_crops_overlap_the_hotter_shows():
     np.testing.assert_allclose(heat, 0.8, atol=1e-5)
 
 
-def test_no_heat_leaves_the_picture_as_it_is():
+def test_no_heat_changes_nothing_within_and_around_the_frame():
     """Zero is no blue."""
-    pixels = _grey(300, 300)
-    data = render(pixels, np.zeros((5, 7, 7), np.float32))
-    assert np.abs(np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(int) - 100).max() <= 3
+    pixels = _with_box(_grey(1024, 768), 600, 300)
+    data = render(pixels, np.zeros((1, 7, 7), np.float32))
+    change = np.abs(np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(int) - 100)
+    assert change[158:254, 308:404].max() <= 3
+    assert change[:140].max() <= 3
+    assert change[275:].max() <= 3
 
 
 @pytest.mark.parametrize("kind", ["webp", "jpeg"])
@@ -86,3 +90,20 @@ def test_the_narrowest_picture_can_be_drawn():
     """One pixel wide."""
     pixels = _grey(1, 900)
     assert render(pixels, np.ones((len(pixels.crops), 7, 7), np.float32))
+
+
+def test_each_crop_has_a_frame():
+    """On a large photograph a crop without heat must still be seen as looked at."""
+    pixels = _with_box(_grey(1024, 768), 600, 300)
+    data = render(pixels, np.zeros((1, 7, 7), np.float32))
+    drawn = np.asarray(Image.open(io.BytesIO(data)).convert("L")).astype(int)
+    assert drawn[200, 300] > 130
+    assert drawn[200, 411] > 130
+    assert drawn[150, 350] > 130
+    assert drawn[261, 350] > 130
+
+
+def test_a_crop_as_large_as_the_picture_has_no_frame():
+    """There is nothing around it to tell it from."""
+    data = render(_grey(224, 224), np.zeros((1, 7, 7), np.float32))
+    assert np.abs(np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(int) - 100).max() <= 3
