@@ -34,8 +34,8 @@ HOW_TO_READ = (
         "set over four trials of the FFT branch alone, by looking at its figures on held-out scenes, until they fell near the bars."
     ),
     (
-        "Two full trainings were run. The CNN's first filters, one more epoch and fewer test scenes were settled after the first, "
-        "whose test scenes (200 to 279) contain those of the second (200 to 259): the test split is not untouched."
+        "Three full trainings were run; the third repeats the second unchanged. The CNN's first filters, one more epoch and fewer test scenes were settled after the first, "
+        "whose test scenes (200 to 279) contain those of the later ones (200 to 259): the test split is not untouched."
     ),
     "One seed; the spread over seeds was not measured. ECE of 300 images in 15 bins is noisy by some hundredths.",
 )
