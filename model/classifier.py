@@ -53,5 +53,5 @@ class Classifier(Protocol):
         ...
 
     def predict(self, batch: Sequence[Pixels], *, explain: Sequence[bool]) -> list[Prediction]:
-        """Return one prediction an image, in order; raises `BatchFailed` where a smaller batch may do."""
+        """Return one prediction an image, in order; raises `BatchFailed` where a smaller batch may do, `DeviceLost` where none will."""
         ...

@@ -69,6 +69,11 @@ class DecodePool:
         return sum(lane.cpu_seconds for lane in self._lanes)
 
     @property
+    def restarts(self) -> int:
+        """How many processes were given up so far because they died, were late or ran out of memory; worn ones do not count."""
+        return sum(lane.restarts for lane in self._lanes)
+
+    @property
     def pids(self) -> list[int]:
         """Process ids of the decoders that run now."""
         return [pid for lane in self._lanes if (pid := lane.pid) is not None]
@@ -94,6 +99,7 @@ class _Lane:
 
     def __init__(self, limits: DecodeLimits, policy: PixelPolicy) -> None:
         self.ready: Future[None] = Future()
+        self.restarts = 0
         self._limits = limits
         self._policy = policy
         self._child: DecoderChild | None = None
@@ -161,6 +167,7 @@ class _Lane:
         self._spent_s += child.cpu_s
         self._child = None
         if kill:
+            self.restarts += 1
             child.kill()
         else:
             child.close()

@@ -12,6 +12,7 @@ from model import gradcam
 from model.checkpoint_meta import CheckpointMeta
 from model.classifier import Heat, Member, ModelInfo, Prediction, Probs
 from model.config import BRANCHES, CROP_PX
+from model.device_faults import device_faults
 from model.network import Ensemble, Scores
 from model.pixels import Pixels
 from schemas.errors import BatchFailed
@@ -50,18 +51,16 @@ class EnsembleClassifier:
         self.predict([pixels] * images, explain=[True] * images)
 
     def predict(self, batch: Sequence[Pixels], *, explain: Sequence[bool]) -> list[Prediction]:
-        """Return one prediction an image; Grad-CAM for those marked in `explain`. Raises `BatchFailed` when memory runs out."""
+        """Return one prediction an image; Grad-CAM for those marked in `explain`.
+
+        Raises `BatchFailed` when memory runs out or a probability is not finite, `DeviceLost` when the GPU is gone.
+        """
         if not batch:
             return []
         if foreign := {pixels.preprocess_id for pixels in batch} - {self.info.preprocess_id}:
             raise ValueError(f"pixels of {foreign} given to a model of {self.info.preprocess_id}")
-        try:
-            with torch.inference_mode():
-                return self._predict(batch, explain)
-        except (torch.OutOfMemoryError, MemoryError) as error:
-            if self.device.type == "cuda":
-                torch.cuda.empty_cache()
-            raise BatchFailed(f"out of memory on a batch of {len(batch)} images") from error
+        with device_faults(self.device, images=len(batch)), torch.inference_mode():
+            return self._predict(batch, explain)
 
     def _predict(self, batch: Sequence[Pixels], explain: Sequence[bool]) -> list[Prediction]:
         counts = np.array([len(pixels.crops) for pixels in batch], np.intp)
@@ -74,6 +73,9 @@ class EnsembleClassifier:
             "vit": _softmax(scores.vit, self._temperatures.vit),
             "fft": _mean_over_crops(_softmax(scores.fft, self._temperatures.fft), starts),
         }
+        if not all(np.isfinite(probs).all() for probs in (fused, *members.values())):
+            # argmax would take NaN for the winner and publish it as a verdict.
+            raise BatchFailed(f"a probability in a batch of {len(batch)} images is not finite")
         winners = fused.argmax(1)
         cams = self._cams(scores, winners, starts, ends, explain)
         return [
@@ -120,9 +122,10 @@ class EnsembleClassifier:
 
 
 def _softmax(logits: Tensor, temperature: float) -> Probs:
-    """Probabilities in float64, whose rows sum to 1."""
+    """Probabilities in float64, whose rows sum to 1; NaN for a row with a logit that is NaN or infinite upwards."""
     scaled = logits.cpu().numpy().astype(np.float64) / temperature
-    powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    with np.errstate(invalid="ignore"):
+        powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 

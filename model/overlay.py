@@ -15,7 +15,9 @@ OverlayFormat = Literal["webp", "jpeg"]
 CONTENT_TYPES: Final[dict[OverlayFormat, str]] = {"webp": "image/webp", "jpeg": "image/jpeg"}
 
 _STRENGTH: Final = 0.65  # of the colour where heat is 1; the picture must stay readable under it
-_FRAME: Final = 0.5  # of white in the one-pixel frame around each crop: where the branch looked must be seen without heat too
+_FRAME: Final = (
+    0.5  # of white in the one-pixel frame around each crop: where the branch looked must be seen without heat too
+)
 _QUALITY: Final = 82
 
 # Heat to colour through five stops, dark blue to yellow: rises steadily in lightness, so it reads in grey and for the colour-blind.

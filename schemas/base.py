@@ -1,10 +1,21 @@
 """What every message has in common: frozen, read leniently (unknown fields ignored), written canonically (absent = not computed)."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import cache
 from typing import Annotated, Any, Self
 
 import orjson
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, PlainSerializer, ValidationError
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    PlainSerializer,
+    ValidationError,
+)
+from pydantic.fields import FieldInfo
 
 from schemas.errors import MessageInvalid
 
@@ -15,7 +26,10 @@ def rfc3339(moment: datetime) -> str:
 
 
 def _to_utc(moment: datetime) -> datetime:
-    return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("must lie in the years 1 to 9999 in UTC") from None
 
 
 def _six_digits(value: float) -> float:
@@ -64,7 +78,33 @@ class Message(BaseModel):
 def fault_list(error: ValidationError, *, at_most: int = 5) -> str:
     """Say for each faulty field what is wrong with it, without repeating the input: it may hold a user's data."""
     faults = error.errors(include_url=False, include_input=False, include_context=False)
-    said = [f"{'.'.join(map(str, fault['loc'])) or 'value'}: {fault['msg']}" for fault in faults[:at_most]]
+    said = [f"{'.'.join(_named(fault['loc'])) or 'value'}: {fault['msg']}" for fault in faults[:at_most]]
     if len(faults) > at_most:
         said.append(f"and {len(faults) - at_most} more")
     return "; ".join(said)
+
+
+def _named(path: tuple[int | str, ...]) -> Iterator[str]:
+    """Yield the steps to a field; the keys of a mapping are input too, so they are left out."""
+    known = _field_names(BaseModel)
+    for step in path:
+        yield str(step) if isinstance(step, int) or step in known else "*"
+
+
+@cache
+def _field_names(model: type[BaseModel]) -> frozenset[str]:
+    names = (
+        {name for field in model.model_fields.items() for name in _spellings(*field)}
+        if model is not BaseModel
+        else set()
+    )
+    return frozenset(names.union(*(_field_names(child) for child in model.__subclasses__())))
+
+
+def _spellings(name: str, field: FieldInfo) -> Iterator[str]:
+    yield name
+    alias = field.validation_alias
+    if isinstance(alias, AliasChoices):
+        yield from (choice for choice in alias.choices if isinstance(choice, str))
+    elif isinstance(alias, str):
+        yield alias

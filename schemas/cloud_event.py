@@ -3,7 +3,6 @@
 The format is the CloudEvents Kafka protocol binding 1.0.2; the `cloudevents` SDK writes and reads it.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -13,8 +12,8 @@ from cloudevents.core.v1.event import CloudEvent
 
 from schemas.errors import MessageInvalid
 
-Headers = tuple[tuple[str, bytes], ...]
-"""Record headers in their order; names may repeat."""
+Headers = tuple[tuple[str, bytes | None], ...]
+"""Record headers in their order; names may repeat, and Kafka allows a null value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +41,13 @@ def write_headers(*, event_id: str, source: str, event_type: str, subject: str, 
     return tuple(kafka.to_binary_event(event, key_mapper=lambda _: None).headers.items())
 
 
-def read_identity(headers: Iterable[tuple[str, bytes]]) -> EventIdentity | None:
+def read_identity(headers: Headers) -> EventIdentity | None:
     """Return the identity in binary-mode headers, or None where the record is no CloudEvent.
 
     Raises:
         MessageInvalid: when `ce_*` headers are there but do not make an event.
     """
-    ce = {name: value for name, value in headers if name.startswith(kafka.CE_PREFIX)}
+    ce = {name: value or b"" for name, value in headers if name.startswith(kafka.CE_PREFIX)}
     if not ce:
         return None
     try:

@@ -3,7 +3,8 @@
 The header names under `__connect.errors.` are Kafka Connect's (KIP-298), so existing tools read them.
 """
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, replace
 
 from schemas.cloud_event import Headers
 from schemas.errors import DeepTraceError
@@ -14,6 +15,12 @@ OUTCOME_ID = "dt-outcome-id"
 ERROR_CODE = "dt-error-code"
 ATTEMPTS = "dt-attempts"
 MAX_MESSAGE_BYTES = 512
+
+ORIGINAL_BYTES = "dt-original-bytes"
+ORIGINAL_SHA256 = "dt-original-sha256"
+WHOLE_BYTES = 256 * 1024
+"""A record up to this size is kept whole; one that was larger (compressed on its way in) is cut, and its size and hash are kept."""
+CUT_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +42,7 @@ class DeadLetter:
     @classmethod
     def read(cls, record: Record) -> "DeadLetter":
         """Read a record of the dead letter topic; absent headers become empty or zero, never an error."""
-        ours = {name: value.decode(errors="replace") for name, value in record.headers if _is_ours(name)}
+        ours = {name: (value or b"").decode(errors="replace") for name, value in record.headers if _is_ours(name)}
         return cls(
             outcome_id=ours.get(OUTCOME_ID, ""),
             code=ours.get(ERROR_CODE, ""),
@@ -49,6 +56,20 @@ class DeadLetter:
             value=record.value,
             original_headers=tuple(header for header in record.headers if not _is_ours(header[0])),
         )
+
+
+def fit(record: Record) -> Record:
+    """Return `record` as it can be published: itself, or with a value, key and headers that fit, and headers that say so.
+
+    A compressed batch may hold records larger than the topic's limit; re-sending one as it was would fail for ever.
+    """
+    value, headers = record.value or b"", sum(len(name) + len(content or b"") for name, content in record.headers)
+    if len(value) + len(record.key or b"") + headers <= WHOLE_BYTES:
+        return record
+    kept = record.headers if headers <= CUT_BYTES else ()
+    said = ((ORIGINAL_BYTES, str(len(value)).encode()), (ORIGINAL_SHA256, hashlib.sha256(value).hexdigest().encode()))
+    key = record.key if len(record.key or b"") <= CUT_BYTES else None
+    return replace(record, key=key, value=value[:CUT_BYTES], headers=(*kept, *said))
 
 
 def dead_letter_headers(

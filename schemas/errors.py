@@ -40,12 +40,14 @@ A class is a decision: what happens to the reference follows from *where in the 
     + BrokerUnavailable           broker_unavailable
     + DecoderUnavailable          decoder_unavailable
   x BatchFailed                   batch_failed            (bisected; never reaches a message)
+  x DeviceLost                    device_lost             exit 70 (ends the worker; neither waited for nor a dead letter)
   x ConfigError                   config_invalid          exit 78
     + CheckpointRefused           checkpoint_refused
     + TopicMissing                topic_missing
     + BucketMissing               bucket_missing
     + StoreUnsupported            store_unsupported
     + StackUnavailable            stack_unavailable
+  x DependencyDownTooLong         dependency_down_too_long  exit 75: the supervisor restarts the worker
   x UsageError                    usage                   exit 2
   x CheckFailed                   check_failed            exit 3
   x StoreConflict                 already_exists          (answer of a conditional put, not a failure)
@@ -288,6 +290,20 @@ class BatchFailed(DeepTraceError):
     """The model failed on a batch, such as by running out of memory; its images are tried again in halves."""
 
     code = "batch_failed"
+
+
+class DeviceLost(DeepTraceError):
+    """The GPU is gone for this process: only a new process gets a working one. Nothing was acknowledged, so nothing is lost."""
+
+    code = "device_lost"
+    exit_code = 70
+
+
+class DependencyDownTooLong(DeepTraceError):
+    """A dependency stayed away longer than a worker may wait without losing its place in the group; a restart waits on."""
+
+    code = "dependency_down_too_long"
+    exit_code = 75
 
 
 class ConfigError(DeepTraceError):

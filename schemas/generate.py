@@ -13,7 +13,7 @@ import orjson
 from schemas import topics
 from schemas.base import Message
 from schemas.dead_letter import ATTEMPTS, CONNECT, ERROR_CODE, OUTCOME_ID
-from schemas.errors import leaves
+from schemas.errors import Rejection, Transient, leaves
 from schemas.image_ref import ImageRef
 from schemas.verdict import Verdict
 from schemas.window import DriftAlert, Observation, WindowSummary
@@ -56,13 +56,19 @@ def documents() -> dict[str, bytes]:
     return files
 
 
+def dead_letter_codes() -> list[str]:
+    """Return every code that a dead letter may carry."""
+    final = (error for root in (Rejection, Transient) for error in leaves(root) if not error.__subclasses__())
+    return sorted(error.code for error in final)
+
+
 def asyncapi() -> dict[str, Any]:
     """Return the AsyncAPI 3.0 document: topics as channels, messages by reference to their schemas."""
     channels = {topic: _channel(topic, name, text) for topic, name, _, text in CHANNELS}
     channels[topics.DEAD_LETTERS] = {
         "address": topics.DEAD_LETTERS,
         "description": "The original record, untouched, for each reference that cannot be judged. "
-        f"`{ERROR_CODE}` is one of: {', '.join(sorted({error.code for error in leaves()}))}.",
+        f"`{ERROR_CODE}` is one of: {', '.join(dead_letter_codes())}.",
         "messages": {"dead-letter.v1": {"$ref": "#/components/messages/dead-letter.v1"}},
     }
     operations = {

@@ -30,6 +30,8 @@ from schemas.image_ref import (
 )
 
 Format = Literal["native", "s3_notification"]
+UNVERSIONED = "null"  # what S3 writes for an object of a bucket whose versioning is suspended
+MAX_NOTIFICATION_RECORDS = 100  # servers send one; each becomes an outcome that may hold the whole message
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,14 @@ class Record:
     value: bytes | None
     headers: Headers = ()
     timestamp: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+
+def kafka_time(seconds: float) -> datetime:
+    """Return a record's timestamp as a moment; one that no calendar has (some producers write microseconds) becomes now."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +115,10 @@ class Intake:
     def _notified(self, body: dict[str, Any], record: Record) -> list[Incoming]:
         if is_test_event(body):
             return []
+        if len(body["Records"]) > MAX_NOTIFICATION_RECORDS:
+            raise MessageInvalid(
+                "not a valid bucket notification", why=f"Records: more than {MAX_NOTIFICATION_RECORDS} in one message"
+            )
         found: list[Incoming] = []
         for index, raw in enumerate(body["Records"]):
             incoming: Incoming | None
@@ -126,9 +140,10 @@ class Intake:
         if not note.is_upload or (bucket == self.overlay_bucket and key.startswith(self.overlay_prefix)):
             return None
         # Without versioning the same key may be written again: the etag, else the sequencer, tells the uploads apart.
-        edition = entity.version_id or entity.etag or entity.sequencer or ""
+        version = entity.version_id if entity.version_id != UNVERSIONED else None
+        edition = version or entity.etag or entity.sequencer or ""
         identity = outcome_id("object", bucket, key, edition)
-        image_id = f"{bucket}/{key}" + (f"@{entity.version_id}" if entity.version_id else "")
+        image_id = f"{bucket}/{key}" + (f"@{version}" if version else "")
         try:
             ref = ImageRef(
                 event_id=identity,
@@ -136,7 +151,7 @@ class Intake:
                 object=ObjectRef(
                     bucket=bucket,
                     key=key,
-                    version_id=entity.version_id or None,
+                    version_id=version or None,
                     etag=entity.etag,
                     size_bytes=entity.size,
                     content_type=entity.content_type,

@@ -8,12 +8,12 @@ from contextlib import suppress
 from typing import Final
 
 from schemas.errors import DeepTraceError, StoreConflict, StoreUnavailable, StoreUnsupported
-from storage.keys import OUTCOME_PREFIX
 from storage.object_headers import info_from_headers
 from storage.s3_errors import from_answer
 from storage.signed_http import SignedHttp, error_code
 from storage.store import ObjectInfo, ObjectStore
 
+PROBE_PREFIX: Final = "outcomes/"
 RACING_CODES: Final = {"", "ConditionalRequestConflict", "OperationAborted"}
 """Codes of a 409 that says "someone else is writing just now"; other 409s are about the key itself."""
 
@@ -62,7 +62,7 @@ def put_if_absent(
     raise StoreUnavailable("a conditional put stays undecided", why="HTTP 409")
 
 
-def conditional_put_works(store: ObjectStore, bucket: str, *, writers: int = 8, prefix: str = OUTCOME_PREFIX) -> bool:
+def conditional_put_works(store: ObjectStore, bucket: str, *, writers: int = 8, prefix: str = PROBE_PREFIX) -> bool:
     """Tell whether the server behind `store` lets exactly one of many writers win, and keeps the winner's bytes.
 
     Writes one object of a few bytes under `prefix` and deletes it; a key without the right to delete leaves it there. Servers

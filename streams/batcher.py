@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 
 import structlog
 
-from schemas.errors import DependencyDown, InferenceFailed
+from schemas.errors import DependencyDown, DeviceLost, InferenceFailed
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -41,13 +41,13 @@ class _Waiting(Generic[Item, Answer]):
 def judge_bisecting(judge: Judge[Item, Answer], items: Sequence[Item]) -> list[Answer | Exception]:
     """Return an answer or an error for each item, in order: one bad item costs only itself.
 
-    A batch that fails is halved until the item stands alone that fails alone; it gets `InferenceFailed`. `DependencyDown` (the device is
-    lost) concerns every item alike and is not bisected.
+    A batch that fails is halved until the item stands alone that fails alone; it gets `InferenceFailed`. `DeviceLost` and
+    `DependencyDown` concern every item alike and are not bisected.
     """
     try:
         return [answer for _, answer in zip(items, judge(items), strict=True)]  # strict: a missing answer is a failure
-    except DependencyDown as down:
-        return [down] * len(items)
+    except (DeviceLost, DependencyDown) as lost:
+        return [lost] * len(items)
     except Exception as error:  # noqa: BLE001  # whatever the model raises must not take its batch mates along
         if len(items) == 1:
             failed = InferenceFailed("the model failed on this image", why=type(error).__name__)
@@ -76,7 +76,8 @@ class MicroBatcher(Generic[Item, Answer]):
 
         Raises:
             InferenceFailed: the model failed on this item alone.
-            DependencyDown: the device is lost.
+            DeviceLost: the device is gone, and this process gets no other.
+            DependencyDown: something the model needs is away.
         """
         future: asyncio.Future[Judged[Answer]] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(item, future))
@@ -84,12 +85,20 @@ class MicroBatcher(Generic[Item, Answer]):
         return await future
 
     def _dispatch(self) -> None:
-        while self._free_slots and self._waiting:
-            batch = [self._waiting.popleft() for _ in range(min(self._max_batch, len(self._waiting)))]
+        while self._free_slots and (batch := self._next_batch()):
             self._free_slots -= 1
             task = asyncio.get_running_loop().create_task(self._run(batch))
             self._batches.add(task)
             task.add_done_callback(self._batches.discard)
+
+    def _next_batch(self) -> list[_Waiting[Item, Answer]]:
+        """Take what waits, up to the largest size; nothing for submitters that were cancelled meanwhile."""
+        batch: list[_Waiting[Item, Answer]] = []
+        while self._waiting and len(batch) < self._max_batch:
+            waiting = self._waiting.popleft()
+            if not waiting.future.done():
+                batch.append(waiting)
+        return batch
 
     async def _run(self, batch: list[_Waiting[Item, Answer]]) -> None:
         try:
@@ -99,7 +108,7 @@ class MicroBatcher(Generic[Item, Answer]):
             self._free_slots += 1
             self._dispatch()
         for waiting, answer in zip(batch, answers, strict=True):
-            if waiting.future.done():  # its submitter was cancelled
+            if waiting.future.done():  # its submitter was cancelled while it was judged
                 continue
             if isinstance(answer, Exception):
                 waiting.future.set_exception(answer)

@@ -42,7 +42,12 @@ async def _find(name: str, check: Check, settings: Settings) -> Finding:
     except DeepTraceError as error:
         return Finding(name, ok=False, detail=f"{error} ({error.code})", remedy=error.remedy)
     except Exception as error:  # noqa: BLE001  # a doctor that dies of what it looks for helps nobody
-        return Finding(name, ok=False, detail=f"{type(error).__name__}: {error}", remedy="Run again with --debug.")
+        return Finding(
+            name,
+            ok=False,
+            detail=f"{type(error).__name__}: {error}",
+            remedy="This is a fault of DeepTrace: please report it.",
+        )
 
 
 async def _python(_settings: Settings) -> str:

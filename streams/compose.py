@@ -15,14 +15,14 @@ from schemas.verdict import (
     Verdict,
 )
 from streams.decision import Decision
-from streams.objects import Fetched
+from streams.objects import Original
 
 
 def compose(
     *,
     record: Record,
     reference: Reference,
-    fetched: Fetched,
+    original: Original,
     pixels: Pixels,
     model: ModelInfo,
     prediction: Prediction | None,
@@ -38,7 +38,7 @@ def compose(
         image_id=ref.image_id,
         tenant=ref.tenant,
         event_id=ref.event_id,
-        object=_object(ref, fetched, pixels),
+        object=_object(ref, original, pixels),
         verdict=decision.verdict,
         predicted_source=decision.predicted_source,
         confidence=decision.confidence,
@@ -65,14 +65,14 @@ def compose(
     )
 
 
-def _object(ref: ImageRef, fetched: Fetched, pixels: Pixels) -> JudgedObject:
+def _object(ref: ImageRef, original: Original, pixels: Pixels) -> JudgedObject:
     return JudgedObject(
         bucket=ref.object.bucket,
         key=ref.object.key,
         version_id=ref.object.version_id,
-        etag=fetched.etag,
-        sha256=fetched.sha256.hex(),
-        size_bytes=len(fetched.data),
+        etag=original.etag,
+        sha256=original.sha256.hex(),
+        size_bytes=original.size_bytes,
         format=pixels.format,
         width=pixels.width,
         height=pixels.height,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from schemas.errors import CheckpointRefused
+from schemas.errors import CheckpointRefused, InferenceFailed
 from schemas.verdict import REAL, VerdictName
 
 AI_THRESHOLD = 0.5
@@ -52,6 +52,8 @@ def decide(classes: Sequence[str], probs: npt.NDArray[np.floating], *, min_confi
     `predicted_source` is `real`, or the likeliest generator given AI; it is None when the verdict is inconclusive, since a
     source must not be read off a verdict that was not given.
     """
+    if not np.isfinite(probs).all():
+        raise InferenceFailed("the model gave no probabilities", why="one of them is not a finite number")
     table = {name: float(p) for name, p in zip(classes, probs, strict=True)}
     p_ai = min(1.0, max(0.0, 1.0 - table[REAL]))
     generators = {name: p for name, p in table.items() if name != REAL}

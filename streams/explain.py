@@ -7,6 +7,7 @@ import structlog
 from model.classifier import Prediction
 from model.overlay import render
 from model.pixels import Pixels
+from schemas.errors import Rejection, Transient
 from schemas.image_ref import Want
 from schemas.verdict import Explanation, VerdictName
 from streams.objects import Objects
@@ -49,7 +50,11 @@ class Explainer:
         except Exception as error:  # noqa: BLE001  # whatever drawing raises, the verdict stands
             log.warning("overlay failed", outcome_id=outcome_id, error=type(error).__name__)
             return Explanation(status="failed", method=METHOD, member=MEMBER)
-        await self._retries.run(lambda: self._objects.write(bucket, key, picture, "image/webp"), passage)
+        try:
+            await self._retries.run(lambda: self._objects.write(bucket, key, picture, "image/webp"), passage)
+        except (Transient, Rejection) as error:
+            log.warning("overlay refused", outcome_id=outcome_id, code=error.code)
+            return Explanation(status="failed", method=METHOD, member=MEMBER)
         return Explanation(
             status="written",
             bucket=bucket,

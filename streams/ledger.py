@@ -46,6 +46,10 @@ class Ledger(Generic[Handle]):
     def register(self, topic: str, partition: int, generation: int, offset: int, handle: Handle) -> Entry[Handle]:
         """Take note of a delivered record, in the order of delivery."""
         lane = self._lanes.get((topic, partition))
+        if lane is not None and generation < lane.generation:
+            return Entry(
+                _Lane(generation, dropped=True), offset, handle
+            )  # delivered late: somebody has it anew already
         if lane is None or lane.generation != generation:
             if lane is not None:
                 lane.dropped = True

@@ -1,13 +1,30 @@
 """What both workers count. Names follow Prometheus: `deeptrace_` prefix, base units, bounded labels (never a key or an id)."""
 
+from collections.abc import Callable, Iterator
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client.core import CounterMetricFamily
 from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
 
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 STAGES = ("queue", "fetch", "decode", "infer", "overlay", "publish")
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _BATCH = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+
+class DecoderRestarts(Collector):
+    """A counter that somebody else keeps: it is read at each scrape."""
+
+    def __init__(self) -> None:
+        self.read: Callable[[], int] = lambda: 0
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        """Yield the count as it is now."""
+        yield CounterMetricFamily(
+            "deeptrace_decoder_restarts", "Decoder processes replaced after a death or timeout.", value=self.read()
+        )
 
 
 class WorkerMetrics:
@@ -56,11 +73,12 @@ class WorkerMetrics:
             ["version", "sha256", "kind", "training_data"],
             registry=self.registry,
         )
-        self.decoder_restarts = Counter(
-            "deeptrace_decoder_restarts_total",
-            "Decoder processes replaced after a death or timeout.",
-            registry=self.registry,
-        )
+        self._decoder_restarts = DecoderRestarts()
+        self.registry.register(self._decoder_restarts)
+
+    def count_decoder_restarts(self, read: Callable[[], int]) -> None:
+        """Expose the count that `read` returns; it is called at each scrape and must never fall."""
+        self._decoder_restarts.read = read
 
     def observe_stage(self, stage: str, seconds: float) -> None:
         """Note that a reference spent `seconds` in `stage`."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,12 +17,20 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
+class Original:
+    """What is kept of the judged bytes once they are decoded: the bytes themselves are too large to keep."""
+
+    sha256: bytes
+    size_bytes: int
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
 class Fetched:
     """The bytes that will be judged, and their identity."""
 
     data: bytes
-    sha256: bytes
-    etag: str
+    original: Original
 
 
 class Objects:
@@ -31,6 +40,8 @@ class Objects:
         self._store = store
         self._settings = settings
         self._threads = ThreadPoolExecutor(settings.fetch_threads, thread_name_prefix="store")
+        self._probe = ThreadPoolExecutor(1, thread_name_prefix="store-probe")
+        self.answered_at = 0.0  # monotonic seconds of the last object that the store gave us
 
     async def fetch(self, ref: ObjectRef) -> Fetched:
         """Return the referenced bytes.
@@ -40,7 +51,9 @@ class Objects:
             ObjectNotFound, ObjectDenied: it may be there in a moment.
             StoreUnavailable: the store is.
         """
-        return await self._in_thread(lambda: self._get(ref))
+        fetched = await self._in_thread(lambda: self._get(ref))
+        self.answered_at = time.monotonic()
+        return fetched
 
     async def write(self, bucket: str, key: str, data: bytes, content_type: str) -> None:
         """Store `data`; a repeat overwrites it with the same.
@@ -59,11 +72,13 @@ class Objects:
         def missing() -> list[str]:
             return [bucket for bucket in buckets if not self._store.bucket_exists(bucket)]
 
-        return await self._in_thread(missing)
+        # A thread of its own: when the store hangs, the others all wait for it.
+        return await asyncio.get_running_loop().run_in_executor(self._probe, missing)
 
     def close(self) -> None:
         """End the threads once their requests are done, then the connections."""
         self._threads.shutdown()
+        self._probe.shutdown()
         self._store.close()
 
     async def _in_thread(self, call: Callable[[], Result]) -> Result:
@@ -91,4 +106,4 @@ class Objects:
                 why="its size or sha256 differs",
                 remedy="Publish a new reference for the new bytes.",
             )
-        return Fetched(stored.data, digest.digest(), stored.info.etag)
+        return Fetched(stored.data, Original(digest.digest(), len(stored.data), stored.info.etag))

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from schemas import topics
 from schemas.cloud_event import Headers, write_headers
-from schemas.dead_letter import dead_letter_headers
+from schemas.dead_letter import dead_letter_headers, fit
 from schemas.errors import DeepTraceError
 from schemas.incoming import Record
 from schemas.topics import record_key
@@ -43,6 +43,7 @@ def verdict_outcome(verdict: Verdict, record: Record) -> Outcome:
 def dead_letter_outcome(
     outcome_id: str, record: Record, error: DeepTraceError, *, stage: str, attempts: int
 ) -> Outcome:
-    """Return the original record, untouched, with headers that say what happened."""
+    """Return the original record, untouched as far as it can be sent, with headers that say what happened."""
+    record = fit(record)
     headers = dead_letter_headers(record, error, outcome_id=outcome_id, stage=stage, attempts=attempts)
     return Outcome(outcome_id, topics.DEAD_LETTERS, record.key, record.value, headers, error=error)

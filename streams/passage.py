@@ -18,6 +18,7 @@ class Passage:
     stage: str = "parse"
     attempts: int = 1
     batch_size: int = 1
+    store_down_since: float | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     started: float = field(default_factory=time.perf_counter)
 

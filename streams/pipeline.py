@@ -1,19 +1,20 @@
 """The way of one reference: bytes off a topic in, one published outcome out. Everything else in this folder serves this page."""
 
 import asyncio
+import time
 from dataclasses import dataclass
 from typing import Protocol
 
 from model.classifier import Classifier, Prediction
 from model.pixels import Pixels
-from schemas.errors import Rejection, Transient
+from schemas.errors import ObjectRefused, Rejection, StoreUnavailable, Transient
 from schemas.incoming import Incoming, Intake, Record, Reference, RejectedReference
 from streams.batcher import MicroBatcher
 from streams.compose import compose
 from streams.decision import MIN_ASSESSABLE_PX, NOT_ASSESSABLE, check_classes, decide
 from streams.explain import Explainer, wants_overlay
 from streams.metrics import WorkerMetrics
-from streams.objects import Fetched, Objects
+from streams.objects import Fetched, Objects, Original
 from streams.outcomes import Outcome, dead_letter_outcome, verdict_outcome
 from streams.passage import Passage
 from streams.retries import Retries
@@ -59,6 +60,9 @@ class Pipeline:
             overlay_bucket=settings.store.overlay_bucket,
             overlay_prefix=settings.store.overlay_prefix,
         )
+        self._room = asyncio.Semaphore(
+            settings.pipeline.in_flight
+        )  # a notification holds many references, a record one slot
         # Encoded images are the big ones (32 MiB at most): only so many lie in memory, however many references are in flight.
         self._raw_slots = asyncio.Semaphore(settings.store.fetch_threads + 2 * settings.decode.processes)
 
@@ -71,10 +75,12 @@ class Pipeline:
 
     async def _outcome(self, incoming: Incoming, record: Record) -> Outcome:
         passage = Passage.of(record)
+        self._metrics.observe_stage("queue", passage.queued_s)
         try:
             if isinstance(incoming, RejectedReference):
                 raise incoming.error
-            return await self._judge(incoming, record, passage)
+            async with self._room:
+                return await self._judge(incoming, record, passage)
         except (Rejection, Transient) as error:
             return dead_letter_outcome(
                 incoming.outcome_id, record, error, stage=passage.stage, attempts=passage.attempts
@@ -82,7 +88,7 @@ class Pipeline:
 
     async def _judge(self, reference: Reference, record: Record, passage: Passage) -> Outcome:
         want = reference.ref.want
-        fetched, pixels = await self._retries.run(lambda: self._look(reference, passage), passage)
+        original, pixels = await self._retries.run(lambda: self._look(reference, passage), passage)
         prediction, decision = None, NOT_ASSESSABLE
         if min(pixels.width, pixels.height) >= MIN_ASSESSABLE_PX:
             with passage.in_stage("infer", self._metrics.observe_stage):
@@ -100,7 +106,7 @@ class Pipeline:
         verdict = compose(
             record=record,
             reference=reference,
-            fetched=fetched,
+            original=original,
             pixels=pixels,
             model=self._model,
             prediction=prediction,
@@ -110,13 +116,24 @@ class Pipeline:
         )
         return verdict_outcome(verdict, record)
 
-    async def _look(self, reference: Reference, passage: Passage) -> tuple[Fetched, Pixels]:
+    async def _look(self, reference: Reference, passage: Passage) -> tuple[Original, Pixels]:
         async with self._raw_slots:
             with passage.in_stage("fetch", self._metrics.observe_stage):
-                fetched = await self._objects.fetch(reference.ref.object)
+                fetched = await self._fetch(reference, passage)
             with passage.in_stage("decode", self._metrics.observe_stage):
-                pixels = await self._decoder.decode(fetched.data, seed=fetched.sha256)
-        return fetched, pixels
+                pixels = await self._decoder.decode(fetched.data, seed=fetched.original.sha256)
+        return fetched.original, pixels
+
+    async def _fetch(self, reference: Reference, passage: Passage) -> Fetched:
+        """Fetch; a store that goes on serving others while it fails on this object is not down: the object is at fault."""
+        try:
+            return await self._objects.fetch(reference.ref.object)
+        except StoreUnavailable as error:
+            now = time.monotonic()
+            since = passage.store_down_since = passage.store_down_since or now
+            if now - since > self._settings.pipeline.object_wait_s and self._objects.answered_at > since:
+                raise ObjectRefused("the object store fails on this object alone", why=error.why) from error
+            raise
 
     async def close(self) -> None:
         """Finish what is being judged."""

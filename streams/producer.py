@@ -4,12 +4,19 @@ from types import TracebackType
 from typing import Self
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
+from aiokafka.errors import (
+    BrokerNotAvailableError,
+    KafkaConnectionError,
+    KafkaError,
+    KafkaTimeoutError,
+    KafkaUnavailableError,
+)
 
 from schemas.cloud_event import Headers
 from schemas.errors import BrokerUnavailable
 from streams.settings import KafkaSettings
 
+AWAY = (KafkaTimeoutError, KafkaUnavailableError, BrokerNotAvailableError)  # not marked retriable in aiokafka 0.14
 LINGER_MS = 20  # verdicts come one by one; alone in a request each would cost the broker and us ten times as much
 MAX_BATCH_BYTES = 256 * 1024
 
@@ -60,7 +67,7 @@ class Producer:
         try:
             await self._producer.send_and_wait(topic, value, key=key, headers=list(headers))
         except KafkaError as error:
-            if not (error.retriable or isinstance(error, KafkaTimeoutError)):
+            if not (error.retriable or isinstance(error, AWAY)):
                 raise
             raise BrokerUnavailable("the broker did not take a record", why=type(error).__name__) from error
 

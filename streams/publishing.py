@@ -3,7 +3,8 @@
 import asyncio
 import mimetypes
 import uuid
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +22,7 @@ IMAGE_TYPE = "deeptrace.image.v1"
 SOURCE = "/deeptrace/publish"
 S3_SCHEME = "s3://"
 UPLOAD_DEADLINE_S = 60
+UNDER_WAY = 64  # the broker answers after its linger time: one by one there would be fewer than 50 references a second
 Overlay = Literal["auto", "always", "never"]
 
 
@@ -99,6 +101,36 @@ async def publish(producer: Producer, ref: ImageRef) -> None:
             time=ref.event_time or datetime.now(UTC),
         ),
     )
+
+
+async def publish_all(
+    refs: AsyncIterator[ImageRef], send: Callable[[ImageRef], Awaitable[None]], *, accepted: Callable[[ImageRef], None]
+) -> None:
+    """Send `refs` with at most `UNDER_WAY` of them unanswered, and call `accepted` in order for each that the broker has.
+
+    Raises what the first failed `send` raised, once all that were under way have their answer.
+    """
+    under_way: deque[tuple[ImageRef, asyncio.Future[None]]] = deque()
+    try:
+        async for ref in refs:
+            under_way.append((ref, asyncio.ensure_future(send(ref))))
+            while under_way and (len(under_way) >= UNDER_WAY or under_way[0][1].done()):
+                await _accept(under_way, accepted)
+        while under_way:
+            await _accept(under_way, accepted)
+    finally:
+        await asyncio.gather(*(answer for _, answer in under_way), return_exceptions=True)
+        for ref, answer in under_way:
+            if not answer.cancelled() and answer.exception() is None:
+                accepted(ref)
+
+
+async def _accept(
+    under_way: deque[tuple[ImageRef, asyncio.Future[None]]], accepted: Callable[[ImageRef], None]
+) -> None:
+    ref, answer = under_way.popleft()
+    await answer
+    accepted(ref)
 
 
 async def paced(items: Iterable[Upload], rate: float | None) -> AsyncIterator[Upload]:

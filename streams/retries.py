@@ -1,4 +1,4 @@
-"""Trying again: a bounded number of times for one object's transient error, without end while a dependency is down."""
+"""Trying again: a few times for one object's transient error, for as long as a worker may wait while a dependency is down."""
 
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -6,7 +6,7 @@ from typing import TypeVar
 import stamina
 from stamina.instrumentation import set_on_retry_hooks
 
-from schemas.errors import DependencyDown, Transient
+from schemas.errors import DependencyDown, DependencyDownTooLong, Transient
 from streams.passage import Passage
 from streams.settings import PipelineSettings
 
@@ -27,6 +27,7 @@ class Retries:
         Raises:
             Transient: it failed so on the last attempt.
             Rejection: at once.
+            DependencyDownTooLong: the dependency stayed away for `dependency_give_up_s`; the worker must end.
         """
         try:
             return await step()  # nearly always: a retry context costs 0.1 ms of CPU even when it has nothing to do
@@ -39,17 +40,20 @@ class Retries:
                 raise failures.pop()
             return await step()
 
-        async for attempt in stamina.retry_context(
-            on=self._noting(DependencyDown),
-            attempts=None,
-            timeout=None,
-            wait_initial=self._settings.retry_first_s,
-            wait_max=self._settings.dependency_wait_s,
-            wait_jitter=self._settings.retry_first_s,
-        ):
-            with attempt:
-                return await self._bounded(resumed, passage)
-        raise AssertionError("unreachable: retries without end only end by returning or raising")
+        try:
+            async for attempt in stamina.retry_context(
+                on=self._noting(DependencyDown),
+                attempts=None,
+                timeout=self._settings.dependency_give_up_s,
+                wait_initial=self._settings.retry_first_s,
+                wait_max=self._settings.dependency_wait_s,
+                wait_jitter=self._settings.retry_first_s,
+            ):
+                with attempt:
+                    return await self._bounded(resumed, passage)
+        except DependencyDown as error:
+            raise DependencyDownTooLong(error.message, why=error.why, remedy=error.remedy) from error
+        raise AssertionError("unreachable: a retry context ends by returning or raising")
 
     async def _bounded(self, step: Callable[[], Awaitable[Result]], passage: Passage) -> Result:
         async for attempt in stamina.retry_context(

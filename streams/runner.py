@@ -4,8 +4,8 @@ import asyncio
 import contextlib
 import signal
 import sys
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
 
 import structlog
 
@@ -48,8 +48,7 @@ async def _run(make: Callable[[], Service]) -> int:
         loop.add_signal_handler(signum, told.set)
     service = make()
     try:
-        await service.start()
-        failure = await _first(told, service)
+        failure = await _first(told, _lived(service))
     except DeepTraceError as error:
         failure = error
     except Exception as error:  # noqa: BLE001  # the last line of defence: said in the log, then exit 70
@@ -66,13 +65,21 @@ async def _run(make: Callable[[], Service]) -> int:
     return failure.exit_code if isinstance(failure, DeepTraceError) else EXIT_UNEXPECTED
 
 
-async def _first(told: asyncio.Event, service: Service) -> BaseException | None:
-    waiting = asyncio.ensure_future(told.wait())
-    failing = asyncio.ensure_future(service.failed())
-    done, pending = await asyncio.wait({waiting, failing}, return_when=asyncio.FIRST_COMPLETED)
-    for task in pending:
-        task.cancel()
-    return failing.result() if failing in done else None
+async def _lived(service: Service) -> BaseException:
+    await service.start()
+    return await service.failed()
+
+
+async def _first(told: asyncio.Event, life: Coroutine[Any, Any, BaseException]) -> BaseException | None:
+    """Return what ended `life`, or None when we were told to stop first, be it during the start."""
+    waiting, living = asyncio.ensure_future(told.wait()), asyncio.ensure_future(life)
+    await asyncio.wait({waiting, living}, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    if living.done():
+        return living.result()
+    living.cancel()
+    await asyncio.wait({living})
+    return None
 
 
 def _say(failure: BaseException) -> None:

@@ -6,18 +6,19 @@ This is thin glue on purpose. Faust is used for group membership and delivery; i
 import asyncio
 import tempfile
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import faust
 import structlog
+from faust.exceptions import ConsumerNotStarted
 
 from model.classifier import Classifier
 from model.decode_pool import DecodePool
 from schemas import topics
 from schemas.errors import BucketMissing
-from schemas.incoming import Record
+from schemas.incoming import Record, kafka_time
 from storage.store import ObjectStore
 from streams.faust_app import make_app
 from streams.http import HealthServer
@@ -35,6 +36,9 @@ from streams.topics import require
 log = structlog.get_logger(__name__)
 
 FAILED_DRAIN_S = 1.0
+FLUSH_S = 5.0  # aiokafka's stop() waits without end for a broker that is away
+PROBE_S = 2.0
+UNACKNOWLEDGED_PER_SLOT = 32
 
 
 class ScoringService:
@@ -52,6 +56,9 @@ class ScoringService:
         self._retries = Retries(settings.pipeline, lambda code: self.metrics.retries.labels(code).inc())
         self._ledger = Ledger[Any](lambda event: event.ack())
         self._slots = asyncio.Semaphore(settings.pipeline.in_flight)
+        # Behind a reference that waits (its store is down) finished ones pile up unacknowledged: so many, then the intake waits.
+        self._most_unacknowledged = UNACKNOWLEDGED_PER_SLOT * settings.pipeline.in_flight
+        self._moved = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._failure: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
         self._draining = False
@@ -65,6 +72,7 @@ class ScoringService:
         )
         info = classifier.info
         self.metrics.model_info.labels(info.version, info.sha256, info.kind, info.training_data).set(1)
+        self.metrics.count_decoder_restarts(lambda: decoders.restarts)
         self.metrics.in_flight.set_function(lambda: self._ledger.unfinished)
 
     async def start(self) -> None:
@@ -99,7 +107,8 @@ class ScoringService:
         for task in self._tasks:
             task.cancel()
         await self._pipeline.close()
-        await self._producer.stop()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._producer.stop(), FLUSH_S)
         await self._health.stop()
         await asyncio.to_thread(self._decoders.close)
         self._objects.close()
@@ -126,24 +135,29 @@ class ScoringService:
         """Register each record in the order of delivery and start on it; waits while enough are in flight. Cannot raise."""
         async for event in events:
             message = event.message
+            record = _record(message)
             entry = self._ledger.register(
                 message.topic, message.partition, message.generation_id, message.offset, event
             )
             await self._slots.acquire()
-            task = asyncio.create_task(self._settle(entry, _record(message)))
+            while self._ledger.unfinished > self._most_unacknowledged:
+                self._moved.clear()
+                await self._moved.wait()
+            task = asyncio.create_task(self._settle(entry, record))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
     async def _settle(self, entry: Entry[Any], record: Record) -> None:
         try:
-            for outcome in await self._pipeline.outcomes(record):
-                await self._publish(outcome, record)
+            outcomes = await self._pipeline.outcomes(record)
+            await asyncio.gather(*(self._publish(outcome, record) for outcome in outcomes))
             self._ledger.finish(entry)
         except Exception as error:  # noqa: BLE001  # not one of our failure classes: nothing is acknowledged, the worker ends
             if not self._failure.done():
                 self._failure.set_result(error)
         finally:
             self._slots.release()
+            self._moved.set()
 
     async def _publish(self, outcome: Outcome, record: Record) -> None:
         passage = Passage.of(record)
@@ -171,11 +185,17 @@ class ScoringService:
         return "stopping" if self._draining else None
 
     async def _assigned(self) -> str | None:
-        return None if self._app.consumer.assignment() else "no partition assigned"
+        try:
+            return None if self._app.consumer.assignment() else "no partition assigned"
+        except ConsumerNotStarted:
+            return "not started"
 
     async def _store_reachable(self) -> str | None:
         try:
-            missing = await self._objects.missing_buckets()
+            async with asyncio.timeout(PROBE_S):
+                missing = await self._objects.missing_buckets()
+        except TimeoutError:
+            return f"no answer within {PROBE_S:g} s"
         except Exception as error:  # noqa: BLE001  # whatever the store answers, the probe says so
             return type(error).__name__
         return f"missing buckets: {', '.join(missing)}" if missing else None
@@ -189,5 +209,5 @@ def _record(message: Any) -> Record:
         key=message.key,
         value=message.value,
         headers=tuple(message.headers or ()),
-        timestamp=datetime.fromtimestamp(message.timestamp, UTC),
+        timestamp=kafka_time(message.timestamp),
     )

@@ -112,6 +112,14 @@ class PipelineSettings(Section):
     dependency_wait_s: Positive = Field(
         default=30, description="longest wait between probes of a store or broker that is down"
     )
+    dependency_give_up_s: Positive = Field(
+        default=1800,
+        description="a worker whose store or broker stays away longer ends with exit 75, for its supervisor to restart",
+    )
+    object_wait_s: Positive = Field(
+        default=60,
+        description="a store that fails on one object this long while it serves others: the object is at fault",
+    )
     min_confidence: Share = Field(
         default=0.6, description="a verdict with less calibrated confidence is `inconclusive`"
     )

@@ -110,7 +110,7 @@ def load(
         raise ConfigError(
             FAULTY,
             why="; ".join(faults),
-            remedy="`deeptrace config show` lists every setting, its value and its origin.",
+            remedy="Correct or unset what is named; the settings table of the README lists every setting.",
         )
     return Loaded(settings, origins)
 

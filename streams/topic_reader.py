@@ -1,14 +1,13 @@
 """Reads a topic from its beginning, or follows it from its end. Belongs to no consumer group and commits nothing."""
 
 from collections.abc import AsyncIterator, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaConnectionError
 
 from schemas.errors import BrokerUnavailable, TopicMissing
-from schemas.incoming import Record
+from schemas.incoming import Record, kafka_time
 from streams.settings import KafkaSettings
 
 
@@ -68,5 +67,5 @@ def _record(record: Any) -> Record:
         key=record.key,
         value=record.value,
         headers=tuple(record.headers),
-        timestamp=datetime.fromtimestamp(record.timestamp / 1000, UTC),
+        timestamp=kafka_time(record.timestamp / 1000),
     )

@@ -6,13 +6,20 @@ on either: `deeptrace topics apply` creates them, and a worker refuses to start 
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import (
+    BrokerNotAvailableError,
+    KafkaError,
+    KafkaTimeoutError,
+    KafkaUnavailableError,
+    TopicAlreadyExistsError,
+    for_code,
+)
 
 from schemas import topics
-from schemas.errors import BrokerUnavailable, TopicMissing
+from schemas.errors import BrokerUnavailable, ConfigError, DeepTraceError, TopicMissing
 from streams.settings import KafkaSettings
 
 KIB = 1024
@@ -20,6 +27,7 @@ REFERENCE_LIMIT = {
     "max.message.bytes": str(256 * KIB)
 }  # a reference has at most 64 KiB; what is larger still gets its dead letter
 COMPACTED = {"cleanup.policy": "compact"}
+AWAY = (BrokerNotAvailableError, KafkaTimeoutError, KafkaUnavailableError)  # aiokafka does not call them retriable
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +41,11 @@ class TopicSpec:
 
 @dataclass(frozen=True, slots=True)
 class TopicState:
-    """A topic as it should be, beside how many partitions it has (None: it is missing)."""
+    """A topic as it should be, beside how many partitions it had when asked (None: it was missing)."""
 
     spec: TopicSpec
     partitions: int | None
+    created: bool = False
 
 
 def drift_table_changelog(settings: KafkaSettings) -> str:
@@ -60,29 +69,57 @@ def wanted(settings: KafkaSettings) -> list[TopicSpec]:
 
 async def plan(settings: KafkaSettings) -> list[TopicState]:
     """Return each wanted topic beside its present state. Changes nothing."""
-    specs = wanted(settings)
     async with _admin(settings) as admin:
-        found = {topic["topic"]: topic for topic in await admin.describe_topics([spec.name for spec in specs])}
-    return [TopicState(spec, _partitions(found.get(spec.name))) for spec in specs]
+        # All topics, not ours by name: aiokafka lets a broker with auto-creation create what a request names.
+        found = {topic["topic"]: topic for topic in await admin.describe_topics()}
+    return [TopicState(spec, _partitions(found.get(spec.name))) for spec in wanted(settings)]
 
 
 async def apply(settings: KafkaSettings) -> list[TopicState]:
-    """Create what is missing and return the state before. An existing topic is never changed: that is for its owner."""
+    """Create what is missing; return the state before, and what was created here. An existing topic is never changed: that is for
+    its owner.
+
+    Raises:
+        BrokerUnavailable: try again later.
+        ConfigError: the broker refuses the topics as configured; those it did not refuse are there.
+    """
     before = await plan(settings)
     missing = [state.spec for state in before if state.partitions is None]
-    if missing:
-        async with _admin(settings) as admin:
-            response = await admin.create_topics(
-                [
-                    NewTopic(s.name, s.partitions, settings.replication_factor, topic_configs=dict(s.config))
-                    for s in missing
-                ]
-            )
-        for name, code, *_ in response.topic_errors:
-            error = for_code(code)
-            if code and error is not TopicAlreadyExistsError:  # somebody else may have been quicker
-                raise BrokerUnavailable(f"topic {name} could not be created", why=error.__name__)
-    return before
+    if not missing:
+        return before
+    async with _admin(settings) as admin:
+        response = await admin.create_topics(
+            [NewTopic(s.name, s.partitions, settings.replication_factor, topic_configs=dict(s.config)) for s in missing]
+        )
+    created = created_names(response.topic_errors)
+    return [replace(state, created=state.spec.name in created) for state in before]
+
+
+def created_names(answers: Iterable[tuple[str, int, str | None]]) -> set[str]:
+    """Return the topics that this request created, from the broker's answer: name, error code and message of each.
+
+    A topic that somebody else was quicker to create is no error, and not among them.
+
+    Raises:
+        BrokerUnavailable, ConfigError: naming every topic that could not be created, with the cause.
+    """
+    errors = {name: (for_code(code), message) for name, code, message in answers}
+    failed = {
+        name: (error, message)
+        for name, (error, message) in errors.items()
+        if error.errno and error is not TopicAlreadyExistsError
+    }
+    if failed:
+        why = "; ".join(dict.fromkeys(str(error(*filter(None, [message]))) for error, message in failed.values()))
+        what = f"topics could not be created: {', '.join(failed)}"
+        if all(_is_away(error) for error, _ in failed.values()):
+            raise BrokerUnavailable(what, why=why, remedy="Run `deeptrace topics apply` again.")
+        raise ConfigError(
+            what,
+            why=why,
+            remedy="Correct DEEPTRACE_KAFKA__REPLICATION_FACTOR or DEEPTRACE_KAFKA__PARTITIONS, or what the broker permits.",
+        )
+    return {name for name, (error, _) in errors.items() if not error.errno}
 
 
 async def require(settings: KafkaSettings, names: Iterable[str]) -> None:
@@ -119,11 +156,22 @@ async def _admin(settings: KafkaSettings) -> AsyncIterator[AIOKafkaAdminClient]:
     try:
         await admin.start()
         yield admin
-    except KafkaError as error:
-        raise BrokerUnavailable(
-            f"the Kafka broker at {settings.bootstrap_servers} cannot be asked about topics",
-            why=type(error).__name__,
-            remedy="Start the broker (`deeptrace dev up` for a local one) or correct DEEPTRACE_KAFKA__BOOTSTRAP_SERVERS.",
-        ) from error
+    except (KafkaError, TimeoutError) as error:
+        raise _said(error, settings) from error
     finally:
         await admin.close()
+
+
+def _is_away(error: type[Exception]) -> bool:
+    return issubclass(error, (TimeoutError, *AWAY)) or bool(getattr(error, "retriable", False))
+
+
+def _said(error: Exception, settings: KafkaSettings) -> DeepTraceError:
+    what = f"the Kafka broker at {settings.bootstrap_servers} cannot be asked about topics"
+    if _is_away(type(error)):
+        return BrokerUnavailable(
+            what,
+            why=type(error).__name__,
+            remedy="Start the broker (`deeptrace dev up` for a local one) or correct DEEPTRACE_KAFKA__BOOTSTRAP_SERVERS.",
+        )
+    return ConfigError(what, why=str(error), remedy="Correct what the broker names, or what it permits this client.")

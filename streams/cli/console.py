@@ -15,6 +15,7 @@ from streams.settings_sources import STATE_DIR, Layer, Loaded, load
 from streams.stack.local_stack import LocalStack
 
 WIDE = 200  # columns where nobody looks: a pipe must not get wrapped text
+LAYOUT = "\n\t"
 
 out = Console(width=None if sys.stdout.isatty() else WIDE)
 err = Console(stderr=True)
@@ -45,12 +46,30 @@ def print_json(value: Any) -> None:
 
 def print_error(error: DeepTraceError) -> None:
     """Say what, why and what to do, and the stable code."""
-    err.print(f"[bold red]error[/] {error.message}", highlight=False, soft_wrap=True)
+    _print_failure(error.message)
     if error.why:
-        err.print(f"  why: {error.why}", highlight=False, markup=False, soft_wrap=True)
+        err.print(f"  why: {printable(error.why, keep=LAYOUT)}", highlight=False, markup=False, soft_wrap=True)
     if error.remedy:
-        err.print(f"  do:  {error.remedy}", highlight=False, markup=False, soft_wrap=True)
+        err.print(f"  do:  {printable(error.remedy, keep=LAYOUT)}", highlight=False, markup=False, soft_wrap=True)
     err.print(f"  code {error.code}", style="dim", highlight=False)
+
+
+def print_unexpected(error: Exception) -> None:
+    """Say in one line what kind of error it is, and for an OSError the file; its text may hold what was being worked on."""
+    what = f"{type(error).__name__}, which is unexpected; `deeptrace --debug ...` shows where"
+    if isinstance(error, OSError) and error.filename is not None:
+        what = f"{type(error).__name__}: {os.fsdecode(error.filename)}: {error.strerror}"
+    _print_failure(what)
+
+
+def printable(text: str, *, keep: str = "") -> str:
+    """Return `text` with everything that is not to be seen escaped: a record must not steer the terminal it is shown on."""
+    return "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text)
+
+
+def _print_failure(what: str) -> None:
+    err.print("[bold red]error[/]", end=" ")
+    err.print(printable(what), highlight=False, markup=False, soft_wrap=True)
 
 
 def _dev_stack() -> Layer:

@@ -10,9 +10,11 @@ from schemas import topics
 from schemas.dead_letter import DeadLetter
 from schemas.errors import CheckFailed, UsageError
 from schemas.incoming import Record
-from streams.cli.console import AsJson, out, print_json
+from streams.cli.console import LAYOUT, AsJson, err, out, print_json, printable
 from streams.cli.console import settings as read_settings
 from streams.topic_reader import read_topics
+
+Letter = tuple[Record, DeadLetter]
 
 app = typer.Typer(no_args_is_help=True, help="Look at dead letters.")
 
@@ -20,21 +22,13 @@ app = typer.Typer(no_args_is_help=True, help="Look at dead letters.")
 @app.command("list")
 def list_letters(
     code: Annotated[str | None, typer.Option(help="Only letters with this error code.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest of each partition last.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many: the newest, the newest last.")] = 100,
     as_json: AsJson = False,
 ) -> None:
     """List dead letters: where they are, their error code, and the record they came from."""
-    found = [(record, letter) for record, letter in asyncio.run(_read()) if code is None or letter.code == code]
-    if as_json:
-        for record, letter in found[:limit]:
-            print_json(_summary(record, letter))
-        return
-    table = Table("letter", "code", "stage", "tries", "from", "message", box=None)
-    for record, letter in found[:limit]:
-        origin = f"{letter.topic}/{letter.partition}/{letter.offset}"
-        table.add_row(_place(record), letter.code, letter.stage, str(letter.attempts), origin, letter.message)
-    out.print(table, markup=False)
-    out.print(f"{len(found)} dead letters" + (f", {limit} shown" if len(found) > limit else ""), highlight=False)
+    _show_newest(
+        [pair for pair in asyncio.run(_read()) if code is None or pair[1].code == code], limit, as_json=as_json
+    )
 
 
 @app.command()
@@ -56,22 +50,53 @@ def show(
     raise CheckFailed(f"no dead letter at {place}", remedy="`deeptrace dlq list` shows which there are.")
 
 
-async def _read() -> list[tuple[Record, DeadLetter]]:
+def _show_newest(found: list[Letter], limit: int, *, as_json: bool) -> None:
+    shown = newest(found, limit)
+    if as_json:
+        for record, letter in shown:
+            print_json(_summary(record, letter))
+    else:
+        out.print(_table(shown), markup=False)
+        out.print(f"{len(found)} dead letters", highlight=False)
+    if len(found) > limit:
+        err.print(f"{len(found) - limit} older dead letters left out; see --limit", highlight=False)
+
+
+def newest(letters: list[Letter], limit: int) -> list[Letter]:
+    """Return the `limit` newest letters by the time of their records, the newest last."""
+    return sorted(letters, key=lambda pair: (pair[0].timestamp, pair[0].partition, pair[0].offset))[-limit:]
+
+
+def header_text(value: bytes | None) -> str | None:
+    """Return a header's value as text; Kafka allows a null value."""
+    return None if value is None else value.decode(errors="replace")
+
+
+async def _read() -> list[Letter]:
     settings = read_settings()
-    letters = [(record, DeadLetter.read(record)) async for record in read_topics(settings.kafka, [topics.DEAD_LETTERS])]
-    return sorted(letters, key=lambda pair: (pair[0].partition, pair[0].offset))
+    return [(record, DeadLetter.read(record)) async for record in read_topics(settings.kafka, [topics.DEAD_LETTERS])]
+
+
+def _table(letters: list[Letter]) -> Table:
+    table = Table("letter", "code", "stage", "tries", "from", "message", box=None)
+    for record, letter in letters:
+        origin = f"{letter.topic}/{letter.partition}/{letter.offset}"
+        cells = (_place(record), letter.code, letter.stage, str(letter.attempts), origin, letter.message)
+        table.add_row(*map(printable, cells))
+    return table
 
 
 def _show(record: Record, letter: DeadLetter, *, as_json: bool) -> None:
-    headers = [(name, value.decode(errors="replace")) for name, value in record.headers]
+    headers = [(name, header_text(value)) for name, value in record.headers]
     value = (record.value or b"").decode(errors="backslashreplace")
     if as_json:
         print_json({**_summary(record, letter), "headers": headers, "value": value})
         return
     for name, text in headers:
-        out.print(f"{name}: {text}", markup=False, highlight=False, soft_wrap=True)
+        shown = "(null)" if text is None else text
+        out.print(printable(f"{name}: {shown}"), markup=False, highlight=False, soft_wrap=True)
     out.print()
-    out.print(value, markup=False, highlight=False, soft_wrap=True)
+    out.print(printable(value, keep=LAYOUT), markup=False, highlight=False, soft_wrap=True)
 
 
 def _place(record: Record) -> str:

@@ -7,11 +7,14 @@ from typer.core import TyperGroup
 
 from schemas.errors import DeepTraceError
 from streams.cli import classify, config, demo, dev, dlq, doctor, publish, storage, topics, watch, workers
-from streams.cli.console import print_error
+from streams.cli.console import print_error, print_unexpected
+
+EXIT_UNEXPECTED = 70
+TYPERS_OWN = (typer.Exit, typer.Abort, typer.TyperException, BrokenPipeError)  # it gives them their exit codes
 
 
 class ReportingGroup(TyperGroup):
-    """Turns an error of our tree into three lines and its exit code; with `--debug` it shows the traceback."""
+    """Turns an error of our tree into three lines and its exit code, any other into one line and 70; `--debug` shows the traceback."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
@@ -22,6 +25,13 @@ class ReportingGroup(TyperGroup):
                 raise
             print_error(error)
             ctx.exit(error.exit_code)
+        except TYPERS_OWN:
+            raise
+        except Exception as error:
+            if ctx.params.get("debug"):
+                raise
+            print_unexpected(error)
+            ctx.exit(EXIT_UNEXPECTED)
 
 
 app = typer.Typer(

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from schemas.image_ref import ImageRef
 from streams import publishing
 from streams.assembly import make_store
 from streams.cli.console import AsJson, out, print_json
@@ -41,14 +42,20 @@ async def _publish(
         *(publishing.stored(store, path) for path in paths if path.startswith(publishing.S3_SCHEME)),
     )
     published = 0
+
+    def accepted(ref: ImageRef) -> None:
+        nonlocal published
+        published += 1
+        if as_json:
+            print_json(ref.to_json())
+
     try:
         async with Producer(settings.kafka, client_id="deeptrace-publish") as producer:
-            async for item in publishing.paced(uploads, rate):
-                ref = publishing.reference(item, tenant=tenant, overlay=overlay)
-                await publishing.publish(producer, ref)
-                published += 1
-                if as_json:
-                    print_json(ref.to_json())
+            refs = (
+                publishing.reference(item, tenant=tenant, overlay=overlay)
+                async for item in publishing.paced(uploads, rate)
+            )
+            await publishing.publish_all(refs, lambda ref: publishing.publish(producer, ref), accepted=accepted)
     finally:
         store.close()
     if not as_json:

@@ -15,17 +15,17 @@ app = typer.Typer(no_args_is_help=True, help="Plan and create the topics.")
 @app.command()
 def plan(as_json: AsJson = False) -> None:
     """Show each topic and what `apply` would do. Changes nothing."""
-    _show(asyncio.run(topics.plan(read_settings().kafka)), done="create", as_json=as_json)
+    _show(asyncio.run(topics.plan(read_settings().kafka)), missing="create", as_json=as_json)
 
 
 @app.command()
 def apply(as_json: AsJson = False) -> None:
     """Create the topics that are missing. Existing topics are never changed."""
-    _show(asyncio.run(topics.apply(read_settings().kafka)), done="created", as_json=as_json)
+    _show(asyncio.run(topics.apply(read_settings().kafka)), missing="none (somebody else created it)", as_json=as_json)
 
 
-def _show(states: list[topics.TopicState], *, done: str, as_json: bool) -> None:
-    rows = [(state, _action(state, done)) for state in states]
+def _show(states: list[topics.TopicState], *, missing: str, as_json: bool) -> None:
+    rows = [(state, _action(state, missing)) for state in states]
     if as_json:
         for state, action in rows:
             print_json(
@@ -43,7 +43,9 @@ def _show(states: list[topics.TopicState], *, done: str, as_json: bool) -> None:
     out.print(table)
 
 
-def _action(state: topics.TopicState, done: str) -> str:
+def _action(state: topics.TopicState, missing: str) -> str:
+    if state.created:
+        return "created"
     if state.partitions is None:
-        return done
+        return missing
     return "none" if state.partitions == state.spec.partitions else "none (partition count differs)"

@@ -12,7 +12,7 @@ from schemas.errors import MessageInvalid
 from schemas.incoming import Record
 from schemas.verdict import Verdict
 from schemas.window import DriftAlert, WindowSummary
-from streams.cli.console import AsJson, out, print_json
+from streams.cli.console import AsJson, out, print_json, printable
 from streams.cli.console import settings as read_settings
 from streams.topic_reader import read_topics
 
@@ -47,11 +47,11 @@ async def _watch(*, from_end: bool, limit: int | None, as_json: bool) -> None:
 
 
 def describe(record: Record) -> str:
-    """Return one line about a record of any of our output topics."""
+    """Return one line about a record of any of our output topics, safe to be shown on a terminal."""
     try:
-        return _describe(record)
+        return printable(_describe(record))
     except MessageInvalid as error:
-        return f"unreadable   {record.topic}/{record.partition}/{record.offset}  {error}"
+        return printable(f"unreadable   {record.topic}/{record.partition}/{record.offset}  {error}")
 
 
 def _describe(record: Record) -> str:

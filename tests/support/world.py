@@ -192,6 +192,7 @@ class World:
             if child.poll() is None:
                 child.send_signal(signal.SIGKILL)
             child.wait()
+        self.signal_store(signal.SIGCONT)
         self.store.close()
         self.stack.down()
 
@@ -199,7 +200,10 @@ class World:
 def _tally(count, record):
     headers = dict(record.headers)
     if record.topic == IMAGES:
-        count.accepted[headers["ce_id"].decode()] = (record.partition, record.offset)
+        count.accepted[headers.get("ce_id", b"").decode() or f"at {record.partition}:{record.offset}"] = (
+            record.partition,
+            record.offset,
+        )
     elif record.topic == VERDICTS:
         verdict = json.loads(record.value)
         count.outcomes[verdict["event_id"]].append(("verdict", headers["ce_id"]))

@@ -84,6 +84,7 @@ def test_a_misspelt_setting_stops_every_command_and_names_the_nearest(tmp_path):
     shown = deeptrace("config", "show", cwd=tmp_path, DEEPTRACE_KAFKA__GROOP="x")
     assert shown.returncode == 78
     assert "did you mean DEEPTRACE_KAFKA__GROUP?" in shown.stderr
+    assert "config show" not in shown.stderr.partition("do:")[2]  # it fails with this very error
     assert "Traceback" not in shown.stderr
 
 
@@ -124,6 +125,51 @@ def test_classify_judges_files_without_broker_and_store(tmp_path):
     assert {member["name"] for member in first["members"]} == {"cnn", "vit", "fft"}
     assert (second["file"], second["error"]) == ("b.png", "not_an_image")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["0000-a.webp"]
+
+
+def test_classify_goes_on_after_a_file_that_cannot_be_read(tmp_path):
+    """That file has its reason, the others their verdicts, in the order given; exit 65."""
+    (tmp_path / "unreadable.jpg").symlink_to("/proc/self/mem")  # no permission keeps root from reading, this does
+    (tmp_path / "a.png").write_bytes(picture(1))
+    names = ["a.png", "unreadable.jpg", "a.png"]
+    shown = deeptrace("classify", *names, "--json", cwd=tmp_path, DEEPTRACE_MODEL__CLASSIFIER="fake")
+    assert shown.returncode == 65, shown.stderr
+    rows = [json.loads(line) for line in shown.stdout.splitlines()]
+    assert [row["file"] for row in rows] == names
+    assert [row.get("error") for row in rows] == [None, "object_rejected", None]
+    assert "Input/output error" in rows[1]["message"]
+    assert rows[2]["object"]["key"] == "file-2"
+
+
+def test_classify_takes_more_files_than_fit_in_flight(tmp_path):
+    """Each has its line, in the order of the names, and its own overlay."""
+    for number in range(9):
+        (tmp_path / f"{number}.png").write_bytes(picture(number))
+    env = {"DEEPTRACE_MODEL__CLASSIFIER": "fake", "DEEPTRACE_PIPELINE__IN_FLIGHT": "2"}
+    shown = deeptrace("classify", ".", "--overlay", "out", "--json", cwd=tmp_path, **env)
+    assert shown.returncode == 0, shown.stderr
+    assert [json.loads(line)["file"] for line in shown.stdout.splitlines()] == [f"{n}.png" for n in range(9)]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [f"000{n}-{n}.webp" for n in range(9)]
+
+
+@pytest.mark.parametrize("name", ["x[/a].jpg", "x[bold]y.jpg"])
+def test_an_error_shows_a_name_as_it_is(tmp_path, name):
+    """Brackets are no markup: the first crashed, the second was swallowed."""
+    shown = deeptrace("classify", name, cwd=tmp_path)
+    assert shown.returncode == 2
+    assert f"error {name}: no such file or folder" in shown.stderr
+
+
+def test_an_error_that_is_none_of_ours_is_one_line(tmp_path):
+    """Exit 70 with the kind of error and the file; the traceback only on request."""
+    (tmp_path / "taken").write_text("a file")
+    arguments = ("classify", str(tmp_path / "taken"), "--overlay", "taken/out")
+    shown = deeptrace(*arguments, cwd=tmp_path)
+    assert shown.returncode == 70
+    assert shown.stderr.splitlines() == ["error NotADirectoryError: taken/out: Not a directory"]
+    debugged = deeptrace("--debug", *arguments, cwd=tmp_path)
+    assert debugged.returncode != 0
+    assert "Traceback" in debugged.stderr
 
 
 def test_classify_says_which_file_does_not_exist(tmp_path):

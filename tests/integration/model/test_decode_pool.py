@@ -134,6 +134,7 @@ async def test_a_killed_decoder_costs_nothing_when_the_next_one_succeeds(lone_po
     os.kill(pid, signal.SIGKILL)
     assert (await pool.decode(SMALL, seed=b"")).width == 300
     assert pool.pids != [pid]
+    assert pool.restarts == 1
 
 
 @needs_linux
@@ -151,6 +152,7 @@ async def test_an_image_that_kills_two_decoders_is_a_crash_and_its_mates_live(lo
     with pytest.raises(DecodeCrash) as caught:
         await doomed
     assert caught.value.why == "SIGSEGV"
+    assert pool.restarts == 2
     assert (await mate).width == 300
 
 
@@ -169,6 +171,7 @@ async def test_a_stopped_decoder_is_late_too(lone_pool):
     os.kill(pool.pids[0], signal.SIGSTOP)
     with pytest.raises(DecodeTimeout):
         await pool.decode(SMALL + bytes(31 << 20), seed=b"")
+    assert pool.restarts == 1
 
 
 async def test_the_cpu_limit_ends_as_a_timeout(lone_pool):
@@ -193,6 +196,7 @@ async def test_an_image_over_the_memory_limit_is_refused_by_name(lone_pool, slow
     pool = lone_pool(memory_bytes=256 << 20, wall_s=60)
     with pytest.raises(DecodeMemoryExceeded):
         await pool.decode(slow, seed=b"")
+    assert pool.restarts == 1
     assert (await pool.decode(SMALL, seed=b"")).width == 300
 
 
@@ -218,6 +222,7 @@ async def test_a_worn_decoder_is_replaced(lone_pool):
     assert first not in pool.pids
     assert pool.cpu_seconds > spent_s > 0
     assert _gone(first)
+    assert pool.restarts == 0  # nothing was wrong with it
 
 
 @needs_linux

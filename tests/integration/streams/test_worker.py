@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import re
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -83,32 +85,72 @@ async def test_sigterm_finishes_what_is_in_flight_and_a_restart_replays_nothing(
     assert [event for event, found in count.outcomes.items() if len(found) > 1] == []
 
 
-async def test_a_second_worker_joins_in_mid_run_and_nothing_is_lost(world):
-    """A rebalance hands partitions over; repeats may happen, losses may not."""
+def metric(http, port: int, line: str) -> float:
+    """Return the value of one line of a worker's /metrics; 0 while it is not there."""
+    try:
+        _, body = http(f"http://127.0.0.1:{port}/metrics")
+    except OSError:
+        return 0.0
+    found = re.search(rf"^{re.escape(line)} (\S+)$", body.decode(), re.MULTILINE)
+    return float(found[1]) if found else 0.0
+
+
+async def test_a_second_worker_joins_in_mid_run_and_nothing_is_lost(world, http):
+    """A rebalance hands partitions over while references keep coming; repeats may happen, losses may not."""
     world.put("good", picture(1))
-    await world.publish([native(f"event-{n}", "good") for n in range(800)])
+    await world.publish([native(f"first-{n}", "good") for n in range(200)])
     world.worker("slot-0")
-    await world.wait_for_outcomes(100, timeout_s=90)
-    world.worker("slot-1")
+    await world.wait_for_outcomes(50, timeout_s=90)
+    world.worker("slot-1", DEEPTRACE_HTTP__PORT="16167")
+    outcomes = 'deeptrace_outcomes_total{kind="verdict"}'
+    for round_ in range(60):
+        await world.publish([native(f"round-{round_}-{n}", "good") for n in range(40)])
+        if await asyncio.to_thread(metric, http, 16167, outcomes) > 0:
+            break
+        await asyncio.sleep(0.5)
+    else:
+        pytest.fail("the second worker never settled a reference")
     count = await world.wait_for_all(timeout_s=120)
     assert count.missing == set()
     assert count.both == set()
     assert count.several_ids == set()
 
 
-async def test_while_the_store_is_down_references_wait(world):
+async def test_while_the_store_is_down_references_wait(world, http):
     """An outage makes no dead letter: what is in flight waits, and goes on when the store is back."""
     world.put("good", picture(1))
-    await world.publish([native(f"event-{n}", "good") for n in range(300)])
-    env = {"DEEPTRACE_PIPELINE__DEPENDENCY_WAIT_S": "0.5", "DEEPTRACE_STORE__READ_TIMEOUT_S": "0.5"}
-    world.worker(**env)
-    await world.wait_for_outcomes(50, timeout_s=90)
+    world.worker(
+        DEEPTRACE_HTTP__PORT="16168",
+        DEEPTRACE_PIPELINE__DEPENDENCY_WAIT_S="0.5",
+        DEEPTRACE_STORE__READ_TIMEOUT_S="0.5",
+    )
+    await world.publish([native("first", "good")])
+    await world.wait_for_outcomes(1, timeout_s=90)
     world.signal_store(signal.SIGSTOP)
-    await asyncio.sleep(4)
+    await world.publish([native(f"event-{n}", "good") for n in range(100)])
+    waits = 'deeptrace_retries_total{code="store_unavailable"}'
+    deadline = time.monotonic() + 30
+    while await asyncio.to_thread(metric, http, 16168, waits) < 20 and time.monotonic() < deadline:
+        await asyncio.sleep(0.2)
+    assert len((await world.count()).missing) == 100
     world.signal_store(signal.SIGCONT)
     count = await world.wait_for_all(timeout_s=90)
     assert count.missing == set()
     assert count.kinds("dead letter") == set()
+
+
+async def test_the_worker_says_that_it_is_not_ready_while_the_store_is_down(world, http):
+    """503 with the reason, in bounded time, though the store hangs; alive all the while."""
+    world.put("good", picture(1))
+    world.worker(DEEPTRACE_HTTP__PORT="16169")
+    await world.publish([native("first", "good")])
+    await world.wait_for_outcomes(1, timeout_s=90)
+    world.signal_store(signal.SIGSTOP)
+    status, body = await asyncio.to_thread(http, "http://127.0.0.1:16169/readyz")
+    alive, _ = await asyncio.to_thread(http, "http://127.0.0.1:16169/livez")
+    world.signal_store(signal.SIGCONT)
+    assert (status, alive) == (503, 200)
+    assert "no answer" in json.loads(body)["checks"]["store"]
 
 
 async def test_health_readiness_and_metrics(world, http):
@@ -135,10 +177,11 @@ async def test_a_bucket_notification_is_read_as_the_server_sends_it(world):
         for bucket, key in (("deeptrace-images", "my+cat%2Fa.png"), ("deeptrace-overlays", "overlays/ab/abc.webp"))
     ]
     await world.publish([(json.dumps({"Records": records}).encode(), [])])
-    world.worker()
-    await world.wait_for_outcomes(1, timeout_s=60)
-    shown = world.run("watch", "--from-beginning", "--limit", "1", "--json")
-    verdict = json.loads(shown.stdout)["value"]
+    await world.publish([native("after", "no-such-object")])
+    world.worker(DEEPTRACE_PIPELINE__RETRY_FIRST_S="0.02")
+    await world.wait_for_outcomes(2, timeout_s=60)
+    shown = world.run("watch", "--from-beginning", "--limit", "2", "--json")
+    [verdict] = [row["value"] for row in map(json.loads, shown.stdout.splitlines()) if "value" in row]
     assert verdict["image_id"] == "deeptrace-images/my cat/a.png"
     assert verdict["source"]["format"] == "s3_notification"
 

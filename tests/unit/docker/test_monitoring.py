@@ -40,12 +40,9 @@ def exposed():
                 series |= {
                     family.name + ending: labels | ({"le"} if ending == "_bucket" else set()) for ending in endings
                 }
-        series |= {
-            sample.name: set()
-            for family in metrics.registry.collect()
-            for sample in family.samples
-            if "process_" in sample.name
-        }
+        for family in metrics.registry.collect():  # what is not kept by a metric of ours but read at the scrape
+            for sample in family.samples:
+                series.setdefault(sample.name, set(sample.labels))
     return series
 
 
@@ -127,6 +124,15 @@ def test_wrong_expression_is_refused(expression, fault):
 def test_dashboard_shows(metric):
     """What an operator asks first is on the first dashboard."""
     assert any(metric in target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"])
+
+
+def test_decoder_restarts_are_read_at_each_scrape():
+    """The alert on dying decoders sees the pool's own count, from zero on."""
+    metrics, restarts = WorkerMetrics(), [3, 4]
+    seen = [metrics.registry.get_sample_value("deeptrace_decoder_restarts_total")]
+    metrics.count_decoder_restarts(lambda: restarts.pop(0))
+    seen += [metrics.registry.get_sample_value("deeptrace_decoder_restarts_total") for _ in range(2)]
+    assert seen == [0, 3, 4]
 
 
 def test_panels_have_their_own_place_and_number():

@@ -1,13 +1,16 @@
+import copy
 import dataclasses
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from model.decode import from_array
 from model.ensemble import CPU_TOLERANCE, EnsembleClassifier
 from model.pixels import Pixels, cut
 from model.policy import policy_of
+from schemas.errors import BatchFailed, DeviceLost
 
 
 @pytest.fixture(scope="module")
@@ -110,3 +113,57 @@ def test_an_empty_batch_has_no_predictions(classifier):
 def test_warming_up_runs_the_whole_pass(classifier):
     """Heat included; nothing is returned."""
     classifier.warm_up(images=2)
+
+
+class Failing(nn.Module):
+    """A network whose device fails under it."""
+
+    def __init__(self, error):
+        super().__init__()
+        self.error = error
+
+    def to(self, *_args, **_kwargs):
+        return self
+
+    def forward(self, *_inputs):
+        raise self.error
+
+
+def test_want_of_memory_fails_the_batch(tiny_meta, pictures):
+    """The batcher halves it then."""
+    network = Failing(torch.OutOfMemoryError("memory"))
+    classifier = EnsembleClassifier(network, tiny_meta, "0" * 64, device=torch.device("cpu"))
+    with pytest.raises(BatchFailed):
+        classifier.predict(pictures, explain=[False] * 7)
+
+
+@pytest.mark.skipif(torch.version.cuda is None, reason="this torch was built without CUDA")
+def test_a_gpu_that_is_gone_ends_the_worker_and_not_the_batch(tiny_meta, pictures):
+    """Where there is no GPU torch itself says so; where there is one the network fails as on a lost one."""
+    network = Failing(torch.AcceleratorError("CUDA error"))
+    classifier = EnsembleClassifier(network, tiny_meta, "0" * 64, device=torch.device("cuda"))
+    with pytest.raises(DeviceLost):
+        classifier.predict(pictures[:1], explain=[False])
+
+
+@pytest.mark.parametrize("part", ["fused", "cnn", "vit", "fft"])
+def test_a_probability_that_is_not_finite_fails_the_batch(tiny_network, tiny_meta, pictures, part):
+    """Of the ensemble or of a branch; it was "real, 100 %" once. The other images are judged without the one."""
+    network = copy.deepcopy(tiny_network)
+    network.register_forward_hook(lambda _, inputs, scores: _overflown(inputs, scores, part))
+    classifier = EnsembleClassifier(network, tiny_meta, "0" * 64, device=torch.device("cpu"))
+    black = cut(from_array(np.zeros((224, 224, 3), np.uint8)), seed=b"")
+    with pytest.raises(BatchFailed):
+        classifier.predict([pictures[0], black, pictures[1]], explain=[False, True, False])
+    with pytest.raises(BatchFailed):
+        classifier.predict([black], explain=[False])
+    assert len(classifier.predict(pictures[:2], explain=[True, True])) == 2
+
+
+def _overflown(inputs, scores, part):
+    """Set one class of the black pictures to infinity, as an activation that overflows does."""
+    crops, views, _ = inputs
+    black = (views if part == "vit" else crops).flatten(1).amax(1) == 0
+    logits = getattr(scores, part).clone()
+    logits[black, 0] = torch.inf
+    return scores._replace(**{part: logits})

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.incoming import Intake, Record, Reference, RejectedReference
+from schemas.incoming import Intake, Record, Reference, RejectedReference, kafka_time
 
 INTAKE = Intake(frozenset({"photos"}), "photos", "overlays/")
 NATIVE = {"event_id": "e-1", "image_id": "i-1", "object": {"bucket": "photos", "key": "a/b.jpg"}}
@@ -51,6 +51,9 @@ def test_a_native_reference_is_read_with_its_defaults():
         ({**NATIVE, "labels": {str(n): "x" * 120 for n in range(9)}}, "message_invalid", "labels"),
         ({**NATIVE, "event_time": "yesterday"}, "message_invalid", "event_time"),
         ({**NATIVE, "event_time": "2026-11-22T10:00:00"}, "message_invalid", "event_time"),
+        ({**NATIVE, "event_time": "0001-01-01T00:00:00+14:00"}, "message_invalid", "event_time"),
+        ({**NATIVE, "event_time": "9999-12-31T23:59:59-14:00"}, "message_invalid", "event_time"),
+        ({"Records": [{}] * 101}, "message_invalid", "more than 100"),
         ({**NATIVE, "object": {"bucket": "others", "key": "k"}}, "bucket_forbidden", "allow-list"),
         ({**NATIVE, "object": {"bucket": "photos", "key": "../etc"}}, "key_forbidden", "'..'"),
         ({**NATIVE, "object": {"bucket": "photos", "key": "/abs"}}, "key_forbidden", "slash"),
@@ -70,8 +73,23 @@ def test_a_refused_message_has_its_code_and_says_which_field_and_why(value, code
 
 def test_the_error_text_does_not_repeat_what_was_sent():
     """A dead letter's message must not leak a user's data into logs and headers."""
-    incoming = read_one({**NATIVE, "tenant": "secret-canary|x", "event_id": 5})
-    assert "secret-canary" not in str(incoming.error)
+    incoming = read_one({**NATIVE, "tenant": "canary|x", "event_id": 5, "labels": {"canary@example.com": 3}})
+    assert "canary" not in str(incoming.error)
+    assert "labels.*" in str(incoming.error)
+
+
+@pytest.mark.parametrize("name", ["ce_id", "ce_source", "ce_subject", "ce_specversion"])
+def test_a_header_without_a_value_is_refused_not_fatal(name):
+    """Kafka allows null header values."""
+    incoming = read_one(NATIVE, (*(pair for pair in CE if pair[0] != name), (name, None)))
+    assert incoming.error.code == "message_invalid"
+
+
+@pytest.mark.parametrize("seconds", [1.7e15, -1e14, float("inf")])
+def test_a_timestamp_that_no_calendar_has_becomes_now(seconds):
+    """Some producers write microseconds where milliseconds belong."""
+    assert abs((kafka_time(seconds) - datetime.now(UTC)).total_seconds()) < 60
+    assert kafka_time(0) == datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def test_equal_cloud_events_have_one_outcome_id_wherever_they_lie():
@@ -136,6 +154,15 @@ def test_a_key_too_long_to_be_an_image_id_is_still_judged():
     assert found.ref.image_id == f"photos/{found.outcome_id}"
 
 
+def test_the_version_null_is_no_version():
+    """A bucket whose versioning is suspended says so for each object: the etag must then tell uploads apart."""
+    first, second = (
+        INTAKE.read(record(notification(s3_record("a", eTag=tag, versionId="null"))))[0] for tag in ("1", "2")
+    )
+    assert first.outcome_id != second.outcome_id
+    assert (first.ref.image_id, first.ref.object.version_id) == ("photos/a", None)
+
+
 @pytest.mark.parametrize(
     "value",
     [
@@ -165,23 +192,37 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
     max_leaves=12,
 )
+MOMENTS = st.sampled_from(["2026-11-22T10:00:00Z", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"]) | JSON
+PLACES = st.fixed_dictionaries({}, optional={"bucket": st.just("photos") | JSON, "key": st.text(max_size=9) | JSON})
+NOTES = st.fixed_dictionaries(
+    {},
+    optional={
+        "eventName": st.just("ObjectCreated:Put") | JSON,
+        "eventTime": MOMENTS,
+        "s3": st.fixed_dictionaries({"bucket": st.just({"name": "photos"}), "object": PLACES}) | JSON,
+    },
+)
 SHAPED = st.fixed_dictionaries(
     {},
     optional={
-        "schema": JSON,
-        "event_id": JSON,
-        "image_id": JSON,
-        "object": st.fixed_dictionaries({}, optional={"bucket": JSON, "key": JSON}) | JSON,
-        "Records": st.lists(st.fixed_dictionaries({}, optional={"eventName": JSON, "s3": JSON}) | JSON, max_size=3)
-        | JSON,
+        "schema": st.just("deeptrace.image/1") | JSON,
+        "event_id": st.text(max_size=9) | JSON,
+        "image_id": st.text(max_size=9) | JSON,
+        "event_time": MOMENTS,
+        "object": PLACES | JSON,
+        "Records": st.lists(NOTES | JSON, max_size=3) | JSON,
         "labels": JSON,
     },
+)
+VALID = SHAPED.map(lambda body: {**NATIVE, **body})
+HEADERS = st.tuples(
+    st.sampled_from(["ce_id", "ce_source", "ce_type", "ce_specversion", "ce_subject", "ce_time", "x"]),
+    st.none() | st.binary(max_size=4) | st.just(b"1.0"),
 )
 
 
 @given(
-    st.binary(max_size=60) | SHAPED.map(lambda body: json.dumps(body).encode()),
-    st.lists(st.tuples(st.sampled_from(["ce_id", "ce_source", "x"]), st.binary(max_size=4)), max_size=3),
+    st.binary(max_size=60) | (SHAPED | VALID).map(lambda body: json.dumps(body).encode()), st.lists(HEADERS, max_size=6)
 )
 def test_no_input_makes_the_intake_raise(value, headers):
     """Property: any bytes and headers come to references or rejections with ids."""

@@ -1,5 +1,6 @@
 """The messages: canonical bytes, limits, and that the generated files are what the code says."""
 
+import hashlib
 import json
 from datetime import UTC, datetime
 
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.base import rfc3339
-from schemas.dead_letter import DeadLetter, dead_letter_headers
+from schemas.dead_letter import DeadLetter, dead_letter_headers, fit
 from schemas.errors import DeepTraceError, ImageTruncated, MessageInvalid, leaves
 from schemas.generate import FOLDER, documents
 from schemas.identity import outcome_id
@@ -175,7 +176,7 @@ def test_every_error_has_a_code_of_its_own_and_stands_in_the_drawing():
 @given(
     key=st.none() | st.binary(max_size=8),
     value=st.none() | st.binary(max_size=40),
-    headers=st.lists(st.tuples(st.text(min_size=1, max_size=6), st.binary(max_size=6)), max_size=4),
+    headers=st.lists(st.tuples(st.text(min_size=1, max_size=6), st.none() | st.binary(max_size=6)), max_size=4),
 )
 def test_a_dead_letter_gives_back_the_original_record(key, value, headers):
     """Property: key, value and headers come back untouched, in their order, repeats included."""
@@ -186,3 +187,23 @@ def test_a_dead_letter_gives_back_the_original_record(key, value, headers):
     assert (letter.key, letter.value, letter.original_headers) == (key, value, tuple(headers))
     assert (letter.code, letter.attempts, letter.stage) == ("image_truncated", 3, "decode")
     assert (letter.topic, letter.partition, letter.offset, letter.outcome_id) == ("images", 2, 9, "x" * 40)
+
+
+def test_a_record_too_large_to_send_again_is_cut_and_says_so():
+    """A compressed batch may hold 10 MiB; its dead letter has the beginning, the size and the hash."""
+    value = b"x" * (10 << 20)
+    original = Record("images", 0, 1, b"k" * 100_000, value, headers=(("big", b"h" * 100_000),))
+    fitted = fit(original)
+    headers = dict(fitted.headers)
+    assert (len(fitted.value), fitted.key) == (64 * 1024, None)
+    assert headers == {
+        "dt-original-bytes": str(len(value)).encode(),
+        "dt-original-sha256": hashlib.sha256(value).hexdigest().encode(),
+    }
+    assert fit(fitted) is fitted
+
+
+def test_a_record_that_fits_is_not_touched():
+    """The very same record."""
+    original = Record("images", 0, 1, b"k", b"v" * 70_000, headers=(("a", None),))
+    assert fit(original) is original

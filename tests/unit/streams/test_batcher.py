@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.errors import InferenceFailed, StoreUnavailable
+from schemas.errors import DependencyDown, DeviceLost, InferenceFailed, Rejection, StoreUnavailable, Transient
 from streams.batcher import MicroBatcher, judge_bisecting
 
 
@@ -77,6 +77,21 @@ async def test_a_cancelled_submitter_does_not_harm_its_batch_mates():
     await batcher.close()
 
 
+async def test_what_was_cancelled_while_it_waited_is_not_judged():
+    """Closing finishes what somebody waits for, and nothing else."""
+    gate = Gate()
+    batcher = MicroBatcher(gate, max_batch=2)
+    tasks = [asyncio.create_task(batcher.submit(n)) for n in range(6)]
+    await asyncio.sleep(0)
+    for cancelled in (2, 4, 5):
+        tasks[cancelled].cancel()
+    await asyncio.sleep(0)
+    gate.open.set()
+    await batcher.close()
+    assert gate.batches == [[0], [1], [3]]
+    assert (await tasks[3]).answer == 30
+
+
 @given(st.lists(st.integers(0, 99), min_size=1, max_size=40), st.sets(st.integers(0, 99)))
 def test_bisecting_fails_exactly_the_bad_items(items, bad):
     """Property: an error for each bad item, the right answer for each other, in order."""
@@ -93,17 +108,36 @@ def test_bisecting_fails_exactly_the_bad_items(items, bad):
             assert answer == item * 2
 
 
-def test_a_lost_device_is_not_bisected():
-    """DependencyDown concerns every item; looking for a culprit would dead-letter the innocent."""
+@pytest.mark.parametrize("kind", [DeviceLost, StoreUnavailable])
+def test_what_concerns_every_item_is_not_bisected(kind):
+    """Looking for a culprit would dead-letter the innocent, the whole topic when the GPU is lost."""
     calls = []
 
     def judge(batch):
         calls.append(len(batch))
-        raise StoreUnavailable("the device is gone")
+        raise kind("gone")
 
     answers = judge_bisecting(judge, [1, 2, 3, 4])
-    assert all(isinstance(answer, StoreUnavailable) for answer in answers)
+    assert [type(answer) for answer in answers] == [kind] * 4
     assert calls == [4]
+
+
+async def test_a_lost_device_reaches_every_submitter():
+    """Each gets the error that ends the worker, also those whose batch was judged after the loss."""
+
+    def judge(items):
+        raise DeviceLost("gone")
+
+    batcher = MicroBatcher(judge, max_batch=2)
+    answers = await asyncio.gather(*(batcher.submit(n) for n in range(5)), return_exceptions=True)
+    assert [type(answer) for answer in answers] == [DeviceLost] * 5
+    await batcher.close()
+
+
+def test_a_lost_device_ends_the_worker():
+    """Neither a dead letter nor tried again nor waited for: a CUDA context does not heal in its process."""
+    assert not issubclass(DeviceLost, (Rejection, Transient, DependencyDown))
+    assert (DeviceLost.code, DeviceLost.exit_code) == ("device_lost", 70)
 
 
 def test_an_answer_too_few_is_a_failure_not_a_mix_up():

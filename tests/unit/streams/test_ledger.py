@@ -46,6 +46,17 @@ def test_an_older_generation_acknowledges_nothing():
     assert acked == ["new"]
 
 
+def test_a_late_delivery_of_an_older_generation_does_not_drop_the_newer():
+    """What is current stays current."""
+    acked: list[str] = []
+    ledger = Ledger(acked.append)
+    new = ledger.register("images", 0, 2, 5, "new")
+    old = ledger.register("images", 0, 1, 5, "old")
+    ledger.finish(old)
+    ledger.finish(new)
+    assert acked == ["new"]
+
+
 def test_offset_gaps_do_not_hold_back():
     """Compacted topics and transaction markers leave gaps; what was never delivered is not waited for."""
     acked: list[int] = []

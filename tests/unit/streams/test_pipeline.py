@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from model.classifier import Prediction
 from model.fake import FakeClassifier
 from model.pixels import preprocess
+from schemas.errors import DependencyDownTooLong, StoreUnavailable
 from schemas.incoming import Record
 from storage.memory import MemoryStore
 from streams.metrics import WorkerMetrics
@@ -21,7 +23,15 @@ from streams.settings import Settings
 
 BUCKET, OVERLAYS = "deeptrace-images", "deeptrace-overlays"
 SETTINGS = Settings.model_validate(
-    {"pipeline": {"retry_first_s": 0.001, "retry_last_s": 0.002, "dependency_wait_s": 0.01}}
+    {
+        "pipeline": {
+            "retry_first_s": 0.001,
+            "retry_last_s": 0.002,
+            "dependency_wait_s": 0.01,
+            "dependency_give_up_s": 1.0,
+            "object_wait_s": 0.1,
+        }
+    }
 )
 
 
@@ -184,3 +194,64 @@ async def test_a_message_that_does_not_parse_keeps_its_bytes(run):
     outcome = await run(raw=b"\xff{garbage")
     assert outcome.value == b"\xff{garbage"
     assert dict(outcome.headers)["dt-error-code"] == b"message_not_json"
+
+
+async def test_an_overlay_that_is_refused_does_not_cost_the_verdict(run, store):
+    """A forgotten right on the overlay bucket degrades the verdict; it must not dead-letter every image."""
+    put(store, png())
+    outcome = await run(want={"overlay": "always"})
+    store.denied.add((OVERLAYS, outcome.verdict.explanation.key))
+    verdict = (await run(want={"overlay": "always"})).verdict
+    assert verdict.explanation.status == "failed"
+    assert (verdict.status, verdict.degraded) == ("degraded", ("overlay_failed",))
+
+
+async def test_probabilities_that_are_no_numbers_are_never_a_verdict(run, store):
+    """NaN must not become `real` with full confidence."""
+
+    class Nonsense(FakeClassifier):
+        def predict(self, batch, *, explain):
+            return [Prediction(np.full(5, np.nan)) for _ in batch]
+
+    put(store, png())
+    assert dict((await run(Nonsense())).headers)["dt-error-code"] == b"inference_failed"
+
+
+async def test_a_store_that_stays_away_too_long_ends_the_worker(run, store):
+    """The error is none that is dead-lettered, and carries exit code 75."""
+    put(store, png())
+    with store.outage(), pytest.raises(DependencyDownTooLong) as caught:
+        await run()
+    assert caught.value.exit_code == 75
+
+
+async def test_a_store_that_fails_on_one_object_alone_does_not_hold_up_the_rest():
+    """An object that always gives a server error, in a store that serves all others, is dead-lettered in the end."""
+
+    class Rotten(MemoryStore):
+        def get(self, bucket, key, **options):
+            if key == "rotten":
+                raise StoreUnavailable("500 for this object")
+            return super().get(bucket, key, **options)
+
+    rotten = Rotten({BUCKET, OVERLAYS})
+    put(rotten, png())
+    pipeline = Pipeline(
+        SETTINGS,
+        objects=Objects(rotten, SETTINGS.store),
+        decoder=InlineDecoder(),
+        classifier=FakeClassifier(),
+        metrics=WorkerMetrics(),
+    )
+
+    async def outcome(key):
+        value = json.dumps(reference(object={"key": key})).encode()
+        [found] = await pipeline.outcomes(Record("images", 0, 0, None, value))
+        return found
+
+    pending = asyncio.create_task(outcome("rotten"))
+    while not pending.done():
+        assert (await outcome("a")).verdict is not None
+        await asyncio.sleep(0.02)
+    assert dict((await pending).headers)["dt-error-code"] == b"object_refused"
+    await pipeline.close()
