@@ -2,10 +2,13 @@
 
 import asyncio
 import contextlib
+import logging
+import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import structlog
 
@@ -13,6 +16,7 @@ from schemas.errors import DeepTraceError
 
 log = structlog.get_logger(__name__)
 
+LET_GO_S = 2.0
 EXIT_OK = 0
 EXIT_UNEXPECTED = 70
 
@@ -38,7 +42,12 @@ def run_service(make: Callable[[], Service]) -> int:
     lost then, since nothing unfinished was acknowledged, and a supervisor restarts the worker.
     """
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(_run(make))
+        code = runner.run(_run(make))
+    for thread in _foreign_threads():
+        thread.join(LET_GO_S)
+    if _foreign_threads():
+        _leave(code)
+    return code
 
 
 async def _run(make: Callable[[], Service]) -> int:
@@ -59,10 +68,39 @@ async def _run(make: Callable[[], Service]) -> int:
         _say(failure)
     with contextlib.suppress(Exception) if failure else contextlib.nullcontext():
         await service.stop()
+    code = _exit_code(failure)
+    log.info("stopped", exit_code=code)
+    await _let_go(code)
+    return code
+
+
+def _exit_code(failure: BaseException | None) -> int:
     if failure is None:
-        log.info("stopped")
         return EXIT_OK
     return failure.exit_code if isinstance(failure, DeepTraceError) else EXIT_UNEXPECTED
+
+
+async def _let_go(code: int) -> None:
+    """End what the service left behind; where a library does not let go (its broker hangs), end the process as it is.
+
+    Nothing is lost by that: the service has committed what it could, and the rest was never acknowledged.
+    """
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    if left and (await asyncio.wait(left, timeout=LET_GO_S))[1]:
+        _leave(code)
+
+
+def _foreign_threads() -> list[threading.Thread]:
+    """Return the threads that Python would wait for at its end, without end (Faust's consumer is one)."""
+    return [thread for thread in threading.enumerate() if thread is not threading.main_thread() and not thread.daemon]
+
+
+def _leave(code: int) -> NoReturn:
+    log.warning("left without waiting for a library that hangs", exit_code=code)
+    logging.shutdown()
+    os._exit(code)
 
 
 async def _lived(service: Service) -> BaseException:

@@ -6,7 +6,6 @@ This is thin glue on purpose. Faust is used for group membership and delivery; i
 import asyncio
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from schemas import topics
 from schemas.errors import BucketMissing
 from schemas.incoming import Record, kafka_time
 from storage.store import ObjectStore
+from streams.deadline import ends_within
 from streams.faust_app import make_app
 from streams.http import HealthServer
 from streams.ledger import Entry, Ledger
@@ -36,7 +36,6 @@ from streams.topics import require
 log = structlog.get_logger(__name__)
 
 FAILED_DRAIN_S = 1.0
-FLUSH_S = 5.0  # aiokafka's stop() waits without end for a broker that is away
 PROBE_S = 2.0
 UNACKNOWLEDGED_PER_SLOT = 32
 
@@ -100,15 +99,12 @@ class ScoringService:
         self._draining = True
         # After a failure the failed reference will never be finished: what else is in flight is delivered again just as well.
         drain_s = FAILED_DRAIN_S if self._failure.done() else self._settings.pipeline.drain_s
-        try:
-            await asyncio.wait_for(self._app.stop(), drain_s)
-        except TimeoutError:
+        if not await ends_within(self._app.stop(), drain_s):
             log.warning("drain time is over", unfinished=self._ledger.unfinished)
         for task in self._tasks:
             task.cancel()
         await self._pipeline.close()
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._producer.stop(), FLUSH_S)
+        await self._producer.stop()
         await self._health.stop()
         await asyncio.to_thread(self._decoders.close)
         self._objects.close()

@@ -19,6 +19,7 @@ import structlog
 from schemas import topics
 from schemas.errors import ConfigError, MessageInvalid
 from schemas.window import Observation
+from streams.deadline import ends_within
 from streams.drift.changelog_table import ChangelogTable
 from streams.drift.inbox import MAX_BATCH, Inbox
 from streams.drift.keeper import Arrival, WindowKeeper
@@ -118,9 +119,7 @@ class DriftService:
     async def stop(self) -> None:
         """Take in nothing more, write and acknowledge what was delivered, commit, leave. Open windows stay in the table."""
         self._draining = True
-        try:
-            await asyncio.wait_for(self._app.stop(), self._settings.pipeline.drain_s)
-        except TimeoutError:
+        if not await ends_within(self._app.stop(), self._settings.pipeline.drain_s):
             log.warning("drain time is over", unfinished=self._ledger.unfinished)
         for task in self._tasks:
             task.cancel()

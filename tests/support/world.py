@@ -91,6 +91,10 @@ class World:
         """Signal the S3 server, to pause it and let it go on."""
         os.kill(self.info.store_pid, signum)
 
+    def signal_broker(self, signum: int) -> None:
+        """Signal the Kafka broker."""
+        os.kill(self.info.broker_pid, signum)
+
     def put(self, key: str, data: bytes) -> None:
         self.store.put(BUCKET, key, data, content_type="image/png", deadline_s=10)
 

@@ -194,3 +194,17 @@ def test_a_worker_refuses_to_start_where_outcomes_could_not_be_published(world):
     simulated = world.run("worker", DEEPTRACE_MODEL__CLASSIFIER="ensemble")
     assert simulated.returncode == 78
     assert "DEEPTRACE_MODEL__ALLOW_SIMULATED" in simulated.stderr
+
+
+async def test_a_worker_told_to_stop_while_the_broker_is_away_ends(world):
+    """SIGTERM must end it in bounded time, whatever hangs; what it could not publish was never acknowledged."""
+    world.put("good", picture(1))
+    worker = world.worker(DEEPTRACE_PIPELINE__DRAIN_S="3")
+    await world.publish([native("first", "good")])
+    await world.wait_for_outcomes(1, timeout_s=90)
+    world.signal_broker(signal.SIGSTOP)
+    worker.send_signal(signal.SIGTERM)
+    try:
+        assert await asyncio.to_thread(worker.wait, 60) == 0
+    finally:
+        world.signal_broker(signal.SIGCONT)
