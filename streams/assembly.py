@@ -43,7 +43,7 @@ def make_decoders(settings: Settings, preprocess_id: str) -> DecodePool:
 
 
 def make_classifier(settings: Settings) -> Classifier:
-    """Load the checkpoint, warm.
+    """Load the checkpoint and judge once, so that the first reference does not pay for it.
 
     Raises:
         CheckpointRefused: it does not fit, or it is trained on simulated images and that was not allowed.
@@ -66,4 +66,5 @@ def make_classifier(settings: Settings) -> Classifier:
             why="its verdicts say nothing about real generators",
             remedy="Configure DEEPTRACE_MODEL__CHECKPOINT, or set DEEPTRACE_MODEL__ALLOW_SIMULATED=true to try things out.",
         )
+    classifier.warm_up()
     return classifier

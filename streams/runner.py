@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any, NoReturn, Protocol
 
@@ -36,15 +37,17 @@ class Service(Protocol):
 
 
 def run_service(make: Callable[[], Service]) -> int:
-    """Run a service on a fresh event loop until SIGTERM or SIGINT; return the exit code.
+    """Run a service on a fresh event loop until SIGTERM or SIGINT; return the exit code. It owns the process.
 
     0 after an orderly stop, the error's own code when it refuses to start or fails on purpose, 70 for anything unexpected: nothing is
-    lost then, since nothing unfinished was acknowledged, and a supervisor restarts the worker.
+    lost then, since nothing unfinished was acknowledged, and a supervisor restarts the worker. Where tasks or threads of a library do not end, the
+    process is left with that code at once.
     """
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         code = runner.run(_run(make))
+    ends_at = time.monotonic() + LET_GO_S
     for thread in _foreign_threads():
-        thread.join(LET_GO_S)
+        thread.join(max(0.0, ends_at - time.monotonic()))
     if _foreign_threads():
         _leave(code)
     return code

@@ -80,6 +80,7 @@ class ScoringService:
         missing = await self._objects.missing_buckets()
         if missing:
             raise BucketMissing(f"missing buckets: {', '.join(missing)}", remedy="Run `deeptrace storage init`.")
+        await asyncio.to_thread(self._decoders.warm_up)
         await self._producer.start()
         await self._health.start()
         log.info("starting", group=self._settings.kafka.group, port=self._health.port)

@@ -1,59 +1,61 @@
-"""The life of a service, and how its end becomes an exit code."""
+"""The life of a service, and how its end becomes an exit code.
+
+`run_service` owns its process (it may leave by `os._exit`), so each case runs in a process of its own.
+"""
 
 import asyncio
-import os
-import signal
+import subprocess
+import sys
 
 import pytest
 
-from schemas.errors import DependencyDownTooLong, TopicMissing
 from streams.deadline import ends_within
+
+SCRIPT = """
+import asyncio, os, signal, threading, time
+from schemas.errors import DependencyDownTooLong, TopicMissing
+from streams.logs import configure_logs
 from streams.runner import run_service
+from streams.settings import LogSettings
 
+configure_logs(LogSettings())
 
-class Script:
-    """A service that does what it is told and notes what is asked of it."""
-
-    def __init__(self, *, refuse=None, fail=None, signal_at_start=False, slow_start=False):
-        self.asked = []
-        self._refuse, self._fail = refuse, fail
-        self._signal, self._slow = signal_at_start, slow_start
-
+class Service:
     async def start(self):
-        self.asked.append("start")
-        if self._signal:
-            os.kill(os.getpid(), signal.SIGTERM)
-        if self._slow:
-            await asyncio.sleep(3600)
-        if self._refuse:
-            raise self._refuse
-
+        print("start", flush=True)
+        {start}
     async def failed(self):
-        if self._fail:
-            return self._fail
+        {failed}
         await asyncio.sleep(3600)
-        raise AssertionError
-
     async def stop(self):
-        self.asked.append("stop")
+        print("stop", flush=True)
+        {stop}
+
+raise SystemExit(run_service(Service))
+"""
+TOLD = "os.kill(os.getpid(), signal.SIGTERM)"
 
 
 @pytest.mark.parametrize(
-    ("script", "code"),
+    ("service", "code"),
     [
-        ({"signal_at_start": True}, 0),
-        ({"signal_at_start": True, "slow_start": True}, 0),
-        ({"refuse": TopicMissing("no topic")}, 78),
-        ({"fail": DependencyDownTooLong("away")}, 75),
-        ({"fail": KeyError("x")}, 70),
-        ({"refuse": OSError("x")}, 70),
+        ({"start": TOLD}, 0),
+        ({"start": f"{TOLD}; await asyncio.sleep(3600)"}, 0),
+        ({"start": "raise TopicMissing('no topic')"}, 78),
+        ({"start": "raise OSError"}, 70),
+        ({"failed": "return DependencyDownTooLong('away')"}, 75),
+        ({"failed": "return KeyError('x')"}, 70),
+        ({"start": TOLD, "stop": "threading.Thread(target=time.sleep, args=(3600,)).start()"}, 0),
+        ({"failed": "return KeyError('x')", "stop": "threading.Thread(target=time.sleep, args=(3600,)).start()"}, 70),
     ],
+    ids=lambda value: str(value)[:60],
 )
-def test_each_end_has_its_exit_code_and_the_service_is_always_stopped(script, code):
-    """Told to stop (be it in mid-start): 0; refused or failed on purpose: the error's own; anything else: 70."""
-    service = Script(**script)
-    assert run_service(lambda: service) == code
-    assert service.asked == ["start", "stop"]
+def test_each_end_has_its_exit_code_and_the_service_is_always_stopped(service, code):
+    """Told to stop (be it in mid-start): 0; refused or failed on purpose: the error's own; anything else: 70, whatever hangs."""
+    script = SCRIPT.format(**{"start": "pass", "failed": "pass", "stop": "pass", **service})
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == code, ended.stderr
+    assert ended.stdout.split() == ["start", "stop"]
 
 
 async def test_work_that_swallows_its_cancellation_is_left_behind():
