@@ -75,10 +75,16 @@ class Message(BaseModel):
             raise MessageInvalid(f"not a valid {cls.__name__}", why=fault_list(error)) from None
 
 
-def fault_list(error: ValidationError, *, at_most: int = 5) -> str:
-    """Say for each faulty field what is wrong with it, without repeating the input: it may hold a user's data."""
+def fault_list(error: ValidationError, *, at_most: int = 5, show_keys: bool = False) -> str:
+    """Say for each faulty field what is wrong with it, without repeating the input: it may hold a user's data.
+
+    `show_keys` names the keys of mappings too: for an operator's own configuration.
+    """
     faults = error.errors(include_url=False, include_input=False, include_context=False)
-    said = [f"{'.'.join(_named(fault['loc'])) or 'value'}: {fault['msg']}" for fault in faults[:at_most]]
+    said = [
+        f"{'.'.join(map(str, fault['loc']) if show_keys else _named(fault['loc'])) or 'value'}: {fault['msg']}"
+        for fault in faults[:at_most]
+    ]
     if len(faults) > at_most:
         said.append(f"and {len(faults) - at_most} more")
     return "; ".join(said)

@@ -58,7 +58,7 @@ def _read(path: Path) -> dict[str, float]:
     except OSError as error:
         raise _unusable(path, error.strerror or type(error).__name__) from error
     except ValidationError as error:
-        raise _unusable(path, fault_list(error)) from None
+        raise _unusable(path, fault_list(error, show_keys=True)) from None
     if abs(sum(shares.values()) - 1) > SUM_TOLERANCE:
         raise _unusable(path, f"the shares must sum to 1, they sum to {sum(shares.values()):.6f}")
     if REAL not in shares:
