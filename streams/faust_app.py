@@ -3,9 +3,11 @@
 Why each option is what it is stands in DECISIONS.md ("What Faust may be used for").
 """
 
+import asyncio
 from pathlib import Path
 
 import faust
+from faust.exceptions import ConsumerNotStarted
 from faust.streams import _CStreamIterator
 
 from schemas.errors import ConfigError
@@ -61,3 +63,21 @@ def make_app(settings: KafkaSettings, *, group: str, data_dir: Path, buffer_reco
         table_standby_replicas=0,
         producer_acks=-1,
     )
+
+
+async def first_failure(app: faust.App, failure: "asyncio.Future[BaseException]") -> BaseException:
+    """Return what a worker cannot go on after: its own `failure`, or that Faust crashed or stopped by itself."""
+    stopped = asyncio.ensure_future(app.wait_until_stopped())
+    await asyncio.wait({stopped, failure}, return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    if failure.done():
+        return failure.result()
+    return app.crash_reason or RuntimeError("Faust stopped by itself")
+
+
+def why_not_assigned(app: faust.App) -> str | None:
+    """Return why this worker gets no records, or None when it has partitions."""
+    try:
+        return None if app.consumer.assignment() else "no partition assigned"
+    except ConsumerNotStarted:
+        return "not started"

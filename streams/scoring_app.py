@@ -11,7 +11,6 @@ from typing import Any
 
 import faust
 import structlog
-from faust.exceptions import ConsumerNotStarted
 
 from model.classifier import Classifier
 from model.decode_pool import DecodePool
@@ -20,7 +19,7 @@ from schemas.errors import BucketMissing
 from schemas.incoming import Record, kafka_time
 from storage.store import ObjectStore
 from streams.deadline import ends_within
-from streams.faust_app import make_app
+from streams.faust_app import first_failure, make_app, why_not_assigned
 from streams.http import HealthServer
 from streams.ledger import Entry, Ledger
 from streams.metrics import WorkerMetrics
@@ -88,12 +87,7 @@ class ScoringService:
 
     async def failed(self) -> BaseException:
         """Return what this worker cannot go on after."""
-        stopped = asyncio.ensure_future(self._app.wait_until_stopped())
-        await asyncio.wait({stopped, self._failure}, return_when=asyncio.FIRST_COMPLETED)
-        stopped.cancel()
-        if self._failure.done():
-            return self._failure.result()
-        return self._app.crash_reason or RuntimeError("Faust stopped by itself")
+        return await first_failure(self._app, self._failure)
 
     async def stop(self) -> None:
         """Take in nothing more, finish what is in flight, commit it, leave. What the drain time cuts off is delivered again later."""
@@ -182,10 +176,7 @@ class ScoringService:
         return "stopping" if self._draining else None
 
     async def _assigned(self) -> str | None:
-        try:
-            return None if self._app.consumer.assignment() else "no partition assigned"
-        except ConsumerNotStarted:
-            return "not started"
+        return why_not_assigned(self._app)
 
     async def _store_reachable(self) -> str | None:
         try:

@@ -9,7 +9,6 @@ import tempfile
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import structlog
 
 from schemas import topics
 from schemas.errors import ConfigError, MessageInvalid
+from schemas.incoming import kafka_time
 from schemas.window import Observation
 from streams.deadline import ends_within
 from streams.drift.changelog_table import ChangelogTable
@@ -30,7 +30,7 @@ from streams.drift.reference import load_reference
 from streams.drift.succession import Succession
 from streams.drift.summary import Judge
 from streams.drift.windows import WindowRules
-from streams.faust_app import make_app
+from streams.faust_app import first_failure, make_app, why_not_assigned
 from streams.http import HealthServer
 from streams.ledger import Entry, Ledger
 from streams.producer import Producer
@@ -109,12 +109,7 @@ class DriftService:
 
     async def failed(self) -> BaseException:
         """Return what this worker cannot go on after."""
-        stopped = asyncio.ensure_future(self._app.wait_until_stopped())
-        await asyncio.wait({stopped, self._failure}, return_when=asyncio.FIRST_COMPLETED)
-        stopped.cancel()
-        if self._failure.done():
-            return self._failure.result()
-        return self._app.crash_reason or RuntimeError("Faust stopped by itself")
+        return await first_failure(self._app, self._failure)
 
     async def stop(self) -> None:
         """Take in nothing more, write and acknowledge what was delivered, commit, leave. Open windows stay in the table."""
@@ -161,7 +156,7 @@ class DriftService:
 
     async def _observe(self, entry: Entry[Any], message: Any) -> None:
         try:
-            written_at = datetime.fromtimestamp(message.timestamp, UTC)
+            written_at = kafka_time(message.timestamp)
             try:
                 observation = observation_of(message.value, written_at=written_at)
             except MessageInvalid as error:
@@ -254,7 +249,7 @@ class DriftService:
         return "stopping" if self._draining else None
 
     async def _assigned(self) -> str | None:
-        return None if self._app.consumer.assignment() else "no partition assigned"
+        return why_not_assigned(self._app)
 
     async def _table_recovered(self) -> str | None:
         return None if self._recovered else "not restored yet"
