@@ -14,6 +14,8 @@ CONNECT = "__connect.errors."
 OUTCOME_ID = "dt-outcome-id"
 ERROR_CODE = "dt-error-code"
 ATTEMPTS = "dt-attempts"
+REPLAY_OF = "dt-replay-of"
+"""On the images topic: the outcome id of the dead letter that `deeptrace dlq replay` sent again. It is no header of a dead letter."""
 MAX_MESSAGE_BYTES = 512
 
 ORIGINAL_BYTES = "dt-original-bytes"

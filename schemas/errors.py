@@ -27,9 +27,11 @@ A class is a decision: what happens to the reference follows from *where in the 
       - ImageTooManyPixels        image_too_many_pixels
       - ImageTooManyFrames        image_too_many_frames
       - ImageMetadataTooLarge     image_metadata_too_large
+      - ImageTooComplex           image_too_complex
       - DecodeMemoryExceeded      decode_memory_exceeded
       - DecodeCrash               decode_crash
     + InferenceFailed             inference_failed
+    + CrashSuspect                crash_suspect           (a worker died of it three times)
   x Transient                     tried again a bounded number of times, then a dead letter
     + ObjectNotFound              object_not_found
     + ObjectDenied                object_denied
@@ -41,11 +43,16 @@ A class is a decision: what happens to the reference follows from *where in the 
     + DecoderUnavailable          decoder_unavailable
   x BatchFailed                   batch_failed            (bisected; never reaches a message)
   x DeviceLost                    device_lost             exit 70 (ends the worker; neither waited for nor a dead letter)
+  x NoProgress                    no_progress             exit 70 (the watchdog: lag, and nothing gets finished)
+  x RecordsLeftOut                records_left_out        exit 70 (delivery skipped records that are on the topic)
   x ConfigError                   config_invalid          exit 78
     + CheckpointRefused           checkpoint_refused
     + TopicMissing                topic_missing
     + BucketMissing               bucket_missing
     + StoreUnsupported            store_unsupported
+    + BrokerNotTrusted            broker_not_trusted      (its certificate does not hold)
+    + NotAuthenticated            not_authenticated       (it does not accept our password or certificate)
+    + NotPermitted                not_permitted           (an ACL is missing)
     + StackUnavailable            stack_unavailable
   x DependencyDownTooLong         dependency_down_too_long  exit 75: the supervisor restarts the worker
   x UsageError                    usage                   exit 2
@@ -207,9 +214,15 @@ class ImageTooManyFrames(ImageRejected):
 
 
 class ImageMetadataTooLarge(ImageRejected):
-    """A compressed text or profile chunk unpacks over its limit."""
+    """A compressed text or profile chunk unpacks over its limit, or there are too many of them."""
 
     code = "image_metadata_too_large"
+
+
+class ImageTooComplex(ImageRejected):
+    """Decoding it takes more steps, or more CPU time, than an image may have; it would again, so it is not tried again."""
+
+    code = "image_too_complex"
 
 
 class DecodeMemoryExceeded(ImageRejected):
@@ -230,11 +243,21 @@ class InferenceFailed(Rejection):
     code = "inference_failed"
 
 
+class CrashSuspect(Rejection):
+    """The worker died three times while this reference was in flight, the last time with nothing beside it."""
+
+    code = "crash_suspect"
+
+
 class Transient(DeepTraceError):
-    """May succeed in a moment for this very object; bounded retries, then a dead letter."""
+    """May succeed later for this very object: a few tries at once, then the retry topics, then a dead letter."""
 
     code = "transient"
     exit_code = 75
+    tries_at_once: ClassVar[int | None] = None
+    """Tries in a row before the reference is put aside; None: as many as the settings say."""
+    rounds: ClassVar[int | None] = None
+    """How often it is put aside for another round on a retry topic; None: once on each."""
 
 
 class ObjectNotFound(Transient):
@@ -256,9 +279,11 @@ class ObjectRefused(Transient):
 
 
 class DecodeTimeout(Transient):
-    """Decoding ran past its wall-clock or CPU limit."""
+    """Decoding ran past its wall-clock or CPU limit. Seldom the machine's fault, and each try costs the whole limit: one more, later."""
 
     code = "decode_timeout"
+    tries_at_once = 1
+    rounds = 1
 
 
 class DependencyDown(DeepTraceError):
@@ -299,6 +324,20 @@ class DeviceLost(DeepTraceError):
     exit_code = 70
 
 
+class NoProgress(DeepTraceError):
+    """References wait, nothing that the worker knows of holds them up, and none was finished for a minute: only a new process helps."""
+
+    code = "no_progress"
+    exit_code = 70
+
+
+class RecordsLeftOut(DeepTraceError):
+    """Records that lie on the topic were not delivered: going on could commit past them, a restart reads them."""
+
+    code = "records_left_out"
+    exit_code = 70
+
+
 class DependencyDownTooLong(DeepTraceError):
     """A dependency stayed away longer than a worker may wait without losing its place in the group; a restart waits on."""
 
@@ -335,6 +374,24 @@ class StoreUnsupported(ConfigError):
     """The object store lacks an operation that DeepTrace needs (conditional put)."""
 
     code = "store_unsupported"
+
+
+class BrokerNotTrusted(ConfigError):
+    """The broker did not prove who it is: its certificate is expired, for another host, or of a CA that is not trusted."""
+
+    code = "broker_not_trusted"
+
+
+class NotAuthenticated(ConfigError):
+    """The broker does not accept the user, password or certificate with which this process introduces itself."""
+
+    code = "not_authenticated"
+
+
+class NotPermitted(ConfigError):
+    """The broker knows who we are and does not let us do what is needed; `why` names each right that is missing."""
+
+    code = "not_permitted"
 
 
 class StackUnavailable(ConfigError):

@@ -4,17 +4,18 @@ The files under `schemas/json/` are generated and committed, so that a producer 
 """
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import orjson
 
-from schemas import topics
+from schemas import retry, topics
 from schemas.base import Message
 from schemas.dead_letter import ATTEMPTS, CONNECT, ERROR_CODE, OUTCOME_ID
 from schemas.errors import Rejection, Transient, leaves
 from schemas.image_ref import ImageRef
+from schemas.settled import SettledOutcome
 from schemas.verdict import Verdict
 from schemas.window import DriftAlert, Observation, WindowSummary
 
@@ -27,6 +28,8 @@ MESSAGES: dict[str, type[Message]] = {
     "window-summary.v1": WindowSummary,
     "drift-alert.v1": DriftAlert,
 }
+STORED: dict[str, type[Message]] = {"outcome.v1": SettledOutcome}
+"""What lies in the object store, not on a topic."""
 CHANNELS = (
     (
         topics.IMAGES,
@@ -47,11 +50,12 @@ DEAD_LETTER_HEADERS = (
     ATTEMPTS,
     OUTCOME_ID,
 )
+RETRY_CHANNEL = f"{topics.RETRY_PREFIX}{{step}}"
 
 
 def documents() -> dict[str, bytes]:
     """Return every generated file's content by name."""
-    files = {f"{name}.schema.json": _json(_schema(name, message)) for name, message in MESSAGES.items()}
+    files = {f"{name}.schema.json": _json(_schema(name, message)) for name, message in (MESSAGES | STORED).items()}
     files["asyncapi.json"] = _json(asyncapi())
     return files
 
@@ -71,6 +75,13 @@ def asyncapi() -> dict[str, Any]:
         f"`{ERROR_CODE}` is one of: {', '.join(dead_letter_codes())}.",
         "messages": {"dead-letter.v1": {"$ref": "#/components/messages/dead-letter.v1"}},
     }
+    channels[RETRY_CHANNEL] = {
+        "address": RETRY_CHANNEL,
+        "description": "Internal to the scoring workers: the original record of a reference that is tried again later. "
+        "One topic for each wait, so that its records are due in their order.",
+        "parameters": {"step": {"description": "How many rounds have failed, from 1."}},
+        "messages": {"retry.v1": {"$ref": "#/components/messages/retry.v1"}},
+    }
     operations = {
         f"{action}-{name}": {"action": action, "channel": {"$ref": f"#/channels/{topic}"}}
         for topic, name, action, _ in CHANNELS
@@ -86,7 +97,13 @@ def asyncapi() -> dict[str, Any]:
         "defaultContentType": "application/json",
         "channels": channels,
         "operations": operations,
-        "components": {"messages": {**{name: _message(name) for name in MESSAGES}, "dead-letter.v1": _dead_letter()}},
+        "components": {
+            "messages": {
+                **{name: _message(name) for name in MESSAGES},
+                "dead-letter.v1": _original("dead-letter.v1", DEAD_LETTER_HEADERS),
+                "retry.v1": _original("retry.v1", sorted(retry.OURS)),
+            }
+        },
     }
 
 
@@ -112,10 +129,10 @@ def _message(name: str) -> dict[str, Any]:
     }
 
 
-def _dead_letter() -> dict[str, Any]:
+def _original(name: str, headers: Iterable[str]) -> dict[str, Any]:
     return {
-        "name": "dead-letter.v1",
-        "headers": {"type": "object", "properties": {header: {"type": "string"} for header in DEAD_LETTER_HEADERS}},
+        "name": name,
+        "headers": {"type": "object", "properties": {header: {"type": "string"} for header in headers}},
         "payload": {"description": "The bytes of the original record."},
     }
 

@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from typing import Annotated, Final, Literal
+from urllib.parse import unquote
 
 import orjson
 from pydantic import AfterValidator, Field, StringConstraints
@@ -20,7 +21,9 @@ MAX_ECHO_BYTES = 1024
 Tenant = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Bucket = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # the last: half a character, which has no bytes
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_SEPARATORS = re.compile(r"[/\\]")
 
 
 def _printable(text: str) -> str:
@@ -60,25 +63,36 @@ def check_key(key: str) -> str:
     """Return `key` if it may name an input object.
 
     Raises:
-        KeyForbidden: for more than 1,024 bytes, control characters, a leading slash, a `..` or `.` segment, or text that is
-            not in Unicode form NFC (two spellings of one name would be two objects).
+        KeyForbidden: for more than 1,024 bytes, control characters, a URL, a leading slash, a `..` or `.` segment (also behind a
+            backslash or percent-encoded: some server or proxy may decode once more than it should), or text that is not in Unicode
+            form NFC (two spellings of one name would be two objects).
     """
+    if fault := _key_fault(key):
+        raise KeyForbidden(
+            "object.key is not allowed", why=fault, remedy="Reference the object by its plain key in the bucket."
+        )
+    return key
+
+
+def _key_fault(key: str) -> str:
     fault = ""
     if not key or len(key.encode(errors="replace")) > MAX_KEY_BYTES:
         fault = f"must have 1 to {MAX_KEY_BYTES} bytes"
     elif _CONTROL.search(key):
         fault = "must not hold control characters"
+    elif _URL.match(key):
+        fault = "must not be a URL"
     elif key.startswith("/"):
         fault = "must not start with a slash"
-    elif any(segment in {".", ".."} for segment in key.split("/")):
+    elif _climbs(key) or ("%" in key and _climbs(unquote(unquote(key)))):
         fault = "must not hold a '.' or '..' segment"
     elif not unicodedata.is_normalized("NFC", key):
         fault = "must be in Unicode normal form NFC"
-    if fault:
-        raise KeyForbidden(
-            "object.key is not allowed", why=fault, remedy="Reference the object by its plain key in the bucket."
-        )
-    return key
+    return fault
+
+
+def _climbs(key: str) -> bool:
+    return not {".", ".."}.isdisjoint(_SEPARATORS.split(key))
 
 
 class ObjectRef(Message):

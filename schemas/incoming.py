@@ -30,6 +30,7 @@ from schemas.image_ref import (
 )
 
 Format = Literal["native", "s3_notification"]
+OUTCOME_PREFIX = "outcomes/"  # of settled outcomes (schemas.settled)
 UNVERSIONED = "null"  # what S3 writes for an object of a bucket whose versioning is suspended
 MAX_NOTIFICATION_RECORDS = 100  # servers send one; each becomes an outcome that may hold the whole message
 
@@ -77,11 +78,12 @@ Incoming = Reference | RejectedReference
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """What may be referenced: the buckets, and our own overlays, which must never come back in as uploads."""
+    """What may be referenced: the buckets, and our own overlays and outcomes, which must never come back in as uploads."""
 
     buckets: frozenset[str]
     overlay_bucket: str
     overlay_prefix: str
+    outcome_bucket: str = ""
 
     def read(self, record: Record) -> list[Incoming]:
         """Return what `record` asks for: one entry, several for a notification, none for what is not an upload."""
@@ -137,7 +139,7 @@ class Intake:
         except ValidationError as error:
             raise MessageInvalid("not a valid bucket notification", why=fault_list(error)) from None
         bucket, entity, key = note.s3.bucket.name, note.s3.object, note.s3.object.plain_key()
-        if not note.is_upload or (bucket == self.overlay_bucket and key.startswith(self.overlay_prefix)):
+        if not note.is_upload or self._is_ours(bucket, key):
             return None
         # Without versioning the same key may be written again: the etag, else the sequencer, tells the uploads apart.
         version = entity.version_id if entity.version_id != UNVERSIONED else None
@@ -162,6 +164,12 @@ class Intake:
             raise MessageInvalid("not a valid bucket notification", why=fault_list(error)) from None
         self._check_place(ref.object)
         return Reference(identity, ref, "s3_notification")
+
+    def _is_ours(self, bucket: str, key: str) -> bool:
+        """Whether the object is one that a worker wrote; also where its buckets are the bucket of the images."""
+        return (bucket == self.overlay_bucket and key.startswith(self.overlay_prefix)) or (
+            bucket == self.outcome_bucket and key.startswith(OUTCOME_PREFIX)
+        )
 
     def _check_place(self, place: ObjectRef) -> None:
         if place.bucket not in self.buckets:

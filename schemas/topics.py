@@ -3,9 +3,16 @@
 IMAGES = "deeptrace.images.v1"
 VERDICTS = "deeptrace.verdicts.v1"
 DEAD_LETTERS = "deeptrace.images.v1.dlq"
+RETRY_PREFIX = "deeptrace.images.v1.retry."
+MAX_RETRY_TOPICS = 5
 OBSERVATIONS = "deeptrace.observations.v1"
 WINDOWS = "deeptrace.windows.v1"
 DRIFT_ALERTS = "deeptrace.drift-alerts.v1"
+
+
+def retry_topic(step: int) -> str:
+    """Return the topic on which a reference waits after its `step`-th failed round (from 1); one delay a topic keeps them in order of being due."""
+    return f"{RETRY_PREFIX}{step}"
 
 
 def record_key(tenant: str, image_id: str) -> bytes:
