@@ -1,28 +1,41 @@
 """Makes the parts of a worker from its settings: the one place where a setting picks an implementation."""
 
+from collections.abc import Iterable
+
+from pydantic import SecretStr
+
 from model.classifier import Classifier
 from model.codecs_check import check_codecs
 from model.decode_pool import DecodePool
 from model.limits import DecodeLimits
 from model.policy import policy_of
 from schemas.errors import CheckpointRefused
+from storage.by_bucket import ByBucket
 from storage.minio_store import MinioStore
 from storage.store import ObjectStore
-from streams.settings import Settings
+from streams.settings import Settings, StoreSettings
 
 SIMULATED = "simulated"
 
 
 def make_store(settings: Settings) -> ObjectStore:
-    """Return the S3 store, allowed to touch the configured buckets and no other."""
+    """Return the S3 store, allowed to touch the configured buckets and no other; with a second user each bucket has its own user."""
     store = settings.store
+    if not store.has_second_user:
+        return _connect(store, store.access_key, store.secret_key, store.buckets)
+    images = _connect(store, store.access_key, store.secret_key, store.image_buckets)
+    results = _connect(store, store.write_access_key, store.write_secret_key, store.written_buckets)
+    return ByBucket({**dict.fromkeys(store.image_buckets, images), **dict.fromkeys(store.written_buckets, results)})
+
+
+def _connect(store: StoreSettings, access_key: SecretStr, secret_key: SecretStr, buckets: Iterable[str]) -> MinioStore:
     return MinioStore(
         store.endpoint,
-        access_key=store.access_key.get_secret_value(),
-        secret_key=store.secret_key.get_secret_value(),
+        access_key=access_key.get_secret_value(),
+        secret_key=secret_key.get_secret_value(),
         secure=store.secure,
         region=store.region,
-        allowed_buckets=frozenset({*store.image_buckets, store.overlay_bucket}),
+        allowed_buckets=frozenset(buckets),
         pool_size=store.fetch_threads,
         connect_timeout_s=store.connect_timeout_s,
         read_timeout_s=store.read_timeout_s,
@@ -36,10 +49,13 @@ def make_decoders(settings: Settings, preprocess_id: str) -> DecodePool:
         max_bytes=settings.store.max_bytes,
         max_pixels=settings.decode.max_pixels,
         wall_s=settings.decode.timeout_s,
+        cpu_s=max(1, int(settings.decode.timeout_s) - 1),  # what is slow by itself runs into this one first
         memory_bytes=settings.decode.memory_bytes,
     )
     check_codecs()
-    return DecodePool(settings.decode.processes, limits=limits, policy=policy_of(preprocess_id))
+    return DecodePool(
+        settings.decode.processes, limits=limits, policy=policy_of(preprocess_id), sandbox=settings.decode.sandbox
+    )
 
 
 def make_classifier(settings: Settings) -> Classifier:

@@ -22,6 +22,8 @@ Judge = Callable[[Sequence[Item]], Sequence[Answer]]
 
 log = structlog.get_logger(__name__)
 
+GROW_AFTER = 16  # full batches that went well in a row before a larger one is tried again
+
 
 @dataclass(frozen=True, slots=True)
 class Judged(Generic[Answer]):
@@ -38,23 +40,58 @@ class _Waiting(Generic[Item, Answer]):
     future: "asyncio.Future[Judged[Answer]]"
 
 
-def judge_bisecting(judge: Judge[Item, Answer], items: Sequence[Item]) -> list[Answer | Exception]:
+class SafeBatch:
+    """Remembers how many images go together: halved when a batch was too large, one more after `GROW_AFTER` full ones that went well.
+
+    A batch was too large when it failed and no image of it failed alone; where one does, the image is at fault, not the size.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._good = 0
+        self.size = most
+
+    def note(self, items: int, *, failed: bool, culprits: int) -> None:
+        """Note how a batch of so many items went, and how many of them failed alone."""
+        if failed and items > 1 and not culprits:
+            self.size, self._good = max(1, min(self.size, items) // 2), 0
+            log.warning("batch too large", images=items, safe=self.size)
+        elif not failed and items >= self.size < self._most:
+            self._good += 1
+            if self._good >= GROW_AFTER:
+                self.size, self._good = self.size + 1, 0
+
+
+def judge_bisecting(
+    judge: Judge[Item, Answer], items: Sequence[Item], safe: SafeBatch | None = None
+) -> list[Answer | Exception]:
     """Return an answer or an error for each item, in order: one bad item costs only itself.
 
     A batch that fails is halved until the item stands alone that fails alone; it gets `InferenceFailed`. `DeviceLost` and
-    `DependencyDown` concern every item alike and are not bisected.
+    `DependencyDown` concern every item alike and are not bisected. `safe` hears how each batch went.
     """
+    answers, failed = _bisect(judge, items)
+    if safe is not None:
+        safe.note(len(items), failed=failed, culprits=sum(isinstance(answer, InferenceFailed) for answer in answers))
+    return answers
+
+
+def _bisect(judge: Judge[Item, Answer], items: Sequence[Item]) -> tuple[list[Answer | Exception], bool]:
+    """Return the answers, and whether the batch failed as a whole."""
     try:
-        return [answer for _, answer in zip(items, judge(items), strict=True)]  # strict: a missing answer is a failure
+        answers = [
+            answer for _, answer in zip(items, judge(items), strict=True)
+        ]  # strict: a missing answer is a failure
     except (DeviceLost, DependencyDown) as lost:
-        return [lost] * len(items)
+        return [lost] * len(items), False
     except Exception as error:  # noqa: BLE001  # whatever the model raises must not take its batch mates along
         if len(items) == 1:
             failed = InferenceFailed("the model failed on this image", why=type(error).__name__)
             failed.__cause__ = error
-            return [failed]
+            return [failed], True
         middle = len(items) // 2
-        return judge_bisecting(judge, items[:middle]) + judge_bisecting(judge, items[middle:])
+        return _bisect(judge, items[:middle])[0] + _bisect(judge, items[middle:])[0], True
+    return list(answers), False
 
 
 class MicroBatcher(Generic[Item, Answer]):
@@ -65,11 +102,16 @@ class MicroBatcher(Generic[Item, Answer]):
 
     def __init__(self, judge: Judge[Item, Answer], *, max_batch: int, depth: int = 2) -> None:
         self._judge = judge
-        self._max_batch = max_batch
+        self._safe = SafeBatch(max_batch)
         self._free_slots = depth
         self._waiting: deque[_Waiting[Item, Answer]] = deque()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="inference")
         self._batches: set[asyncio.Task[None]] = set()
+
+    @property
+    def safe_batch(self) -> int:
+        """How many items go together just now."""
+        return self._safe.size
 
     async def submit(self, item: Item) -> Judged[Answer]:
         """Return the answer for `item`.
@@ -94,7 +136,7 @@ class MicroBatcher(Generic[Item, Answer]):
     def _next_batch(self) -> list[_Waiting[Item, Answer]]:
         """Take what waits, up to the largest size; nothing for submitters that were cancelled meanwhile."""
         batch: list[_Waiting[Item, Answer]] = []
-        while self._waiting and len(batch) < self._max_batch:
+        while self._waiting and len(batch) < self._safe.size:
             waiting = self._waiting.popleft()
             if not waiting.future.done():
                 batch.append(waiting)
@@ -117,7 +159,7 @@ class MicroBatcher(Generic[Item, Answer]):
 
     def _timed(self, items: list[Item]) -> tuple[list[Answer | Exception], float]:
         start = time.perf_counter()
-        answers = judge_bisecting(self._judge, items)
+        answers = judge_bisecting(self._judge, items, self._safe)
         return answers, time.perf_counter() - start
 
     async def close(self) -> None:

@@ -10,6 +10,7 @@ from model.pixels import Pixels
 from schemas.errors import Rejection, Transient
 from schemas.image_ref import Want
 from schemas.verdict import Explanation, VerdictName
+from streams.gate import Gate
 from streams.objects import Objects
 from streams.passage import Passage
 from streams.retries import Retries
@@ -28,10 +29,13 @@ def wants_overlay(want: Want, verdict: VerdictName) -> bool:
 class Explainer:
     """Renders and stores overlays under a key derived from the outcome id alone: input text never names our objects."""
 
-    def __init__(self, objects: Objects, settings: StoreSettings, retries: Retries) -> None:
+    def __init__(
+        self, objects: Objects, settings: StoreSettings, retries: Retries, *, gate: Gate | None = None
+    ) -> None:
         self._objects = objects
         self._settings = settings
         self._retries = retries
+        self._gate = gate
 
     async def explain(
         self, outcome_id: str, pixels: Pixels, prediction: Prediction | None, *, wanted: bool, passage: Passage
@@ -51,7 +55,9 @@ class Explainer:
             log.warning("overlay failed", outcome_id=outcome_id, error=type(error).__name__)
             return Explanation(status="failed", method=METHOD, member=MEMBER)
         try:
-            await self._retries.run(lambda: self._objects.write(bucket, key, picture, "image/webp"), passage)
+            await self._retries.run(
+                lambda: self._objects.write(bucket, key, picture, "image/webp"), passage, gate=self._gate
+            )
         except (Transient, Rejection) as error:
             log.warning("overlay refused", outcome_id=outcome_id, code=error.code)
             return Explanation(status="failed", method=METHOD, member=MEMBER)

@@ -5,7 +5,7 @@ stands in front of it and hears everything, but passes on only what is safe.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -16,19 +16,22 @@ Handle = TypeVar("Handle")
 class Entry(Generic[Handle]):
     """One delivered record, from the moment it was delivered until everything before it and itself is finished."""
 
-    lane: "_Lane[Handle]"
+    lane: "Lane[Handle]"
     offset: int
     handle: Handle
     finished: bool = False
 
 
 @dataclass(slots=True, eq=False)
-class _Lane(Generic[Handle]):
+class Lane(Generic[Handle]):
     """The records of one partition in one generation of the consumer group, in offset order."""
 
     generation: int
     entries: deque[Entry[Handle]] = field(default_factory=deque)
     dropped: bool = False
+    last: int | None = None
+    unknown_in_a_row: int = 0
+    """Deliveries since the last one whose outcome was there already: the first of a generation may be repeats."""
 
 
 class Ledger(Generic[Handle]):
@@ -40,23 +43,24 @@ class Ledger(Generic[Handle]):
 
     def __init__(self, acknowledge: Callable[[Handle], object]) -> None:
         self._acknowledge = acknowledge
-        self._lanes: dict[tuple[str, int], _Lane[Handle]] = {}
+        self._lanes: dict[tuple[str, int], Lane[Handle]] = {}
         self.finished_total = 0
 
     def register(self, topic: str, partition: int, generation: int, offset: int, handle: Handle) -> Entry[Handle]:
         """Take note of a delivered record, in the order of delivery."""
         lane = self._lanes.get((topic, partition))
         if lane is not None and generation < lane.generation:
-            return Entry(
-                _Lane(generation, dropped=True), offset, handle
-            )  # delivered late: somebody has it anew already
-        if lane is None or lane.generation != generation:
+            return Entry(Lane(generation, dropped=True), offset, handle)  # delivered late: somebody has it anew already
+        # A static member may get its partitions anew in the same generation; what it was given before then starts again, too.
+        again = lane is not None and lane.last is not None and offset <= lane.last
+        if lane is None or lane.dropped or again or lane.generation != generation:
             if lane is not None:
                 lane.dropped = True
                 lane.entries.clear()
-            lane = self._lanes[topic, partition] = _Lane(generation)
+            lane = self._lanes[topic, partition] = Lane(generation)
         entry = Entry(lane, offset, handle)
         lane.entries.append(entry)
+        lane.last = offset
         return entry
 
     def finish(self, entry: Entry[Handle]) -> None:
@@ -68,6 +72,29 @@ class Ledger(Generic[Handle]):
             return
         while lane.entries and lane.entries[0].finished:
             self._acknowledge(lane.entries.popleft().handle)
+
+    def lanes(self) -> list["Lane[Handle]"]:
+        """Return what is known of each partition now, to be dropped later."""
+        return list(self._lanes.values())
+
+    def drop(self, lanes: Iterable["Lane[Handle]"]) -> list[Handle]:
+        """Forget what is not acknowledged in `lanes`: the partitions were taken away, and are delivered to somebody anew.
+
+        Returns the handles that were forgotten, in offset order within a partition.
+        """
+        dropped: list[Handle] = []
+        for lane in lanes:
+            lane.dropped = True
+            dropped += [entry.handle for entry in lane.entries]
+            lane.entries.clear()
+        return dropped
+
+    def next_offset(self, topic: str, partition: int, generation: int) -> int | None:
+        """Return the offset after the last one delivered of the partition in this generation; None before the first."""
+        lane = self._lanes.get((topic, partition))
+        if lane is None or lane.dropped or lane.generation != generation or lane.last is None:
+            return None
+        return lane.last + 1
 
     @property
     def unfinished(self) -> int:

@@ -9,7 +9,7 @@ from prometheus_client.registry import Collector
 
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
-STAGES = ("queue", "fetch", "decode", "infer", "overlay", "publish")
+STAGES = ("queue", "fetch", "decode", "infer", "overlay", "settle", "publish")
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _BATCH = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
@@ -53,6 +53,29 @@ class WorkerMetrics:
         self.retries = Counter(
             "deeptrace_retries_total", "Waits before another try, by error code.", ["code"], registry=self.registry
         )
+        self.settlements = Counter(
+            "deeptrace_settlements_total",
+            "Outcomes settled in the store: `first` is ours, `stored` was there already (a repeat, or another worker's), `known` was found before judging.",
+            ["result"],
+            registry=self.registry,
+        )
+        self.postponed = Counter(
+            "deeptrace_postponed_total",
+            "References put on a retry topic, by error code.",
+            ["code"],
+            registry=self.registry,
+        )
+        self.dropped = Counter(
+            "deeptrace_dropped_deliveries_total",
+            "Deliveries let go unfinished because their partition was taken away; they are delivered again.",
+            registry=self.registry,
+        )
+        self.paused = Gauge(
+            "deeptrace_paused", "1 while the worker takes in nothing, by reason.", ["reason"], registry=self.registry
+        )
+        self.safe_batch_size = Gauge(
+            "deeptrace_safe_batch_size", "Most images judged together just now.", registry=self.registry
+        )
         self.stage_seconds = Histogram(
             "deeptrace_stage_duration_seconds",
             "Time one reference spent in a stage.",
@@ -71,6 +94,11 @@ class WorkerMetrics:
             "deeptrace_model_info",
             "The model that judges; always 1.",
             ["version", "sha256", "kind", "training_data"],
+            registry=self.registry,
+        )
+        self.decoders_sandboxed = Gauge(
+            "deeptrace_decoders_sandboxed",
+            "1 where decoders can open no file, connection or process; 0 where the platform has no sandbox or it is off.",
             registry=self.registry,
         )
         self._decoder_restarts = DecoderRestarts()

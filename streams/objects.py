@@ -8,8 +8,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
-from schemas.errors import BucketMissing, ObjectChanged, ObjectEmpty, StoreUnavailable
+from schemas.errors import (
+    BucketMissing,
+    ObjectChanged,
+    ObjectDenied,
+    ObjectEmpty,
+    ObjectRefused,
+    StoreUnavailable,
+)
 from schemas.image_ref import ObjectRef
+from storage.conditional_put import conditional_put_works
 from storage.store import ObjectStore
 from streams.settings import StoreSettings
 
@@ -36,9 +44,12 @@ class Fetched:
 class Objects:
     """Fetches references and writes overlays. At most `fetch_threads` requests are out at once."""
 
-    def __init__(self, store: ObjectStore, settings: StoreSettings) -> None:
+    def __init__(self, store: ObjectStore, settings: StoreSettings, *, archive: bool = False) -> None:
         self._store = store
         self._settings = settings
+        # A set in their order: buckets may be one and the same.
+        own = (settings.overlay_bucket, *((settings.outcome_bucket,) if archive else ()))
+        self._buckets = tuple(dict.fromkeys((*settings.image_buckets, *own)))
         self._threads = ThreadPoolExecutor(settings.fetch_threads, thread_name_prefix="store")
         self._probe = ThreadPoolExecutor(1, thread_name_prefix="store-probe")
         self.answered_at = 0.0  # monotonic seconds of the last object that the store gave us
@@ -65,12 +76,46 @@ class Objects:
             lambda: self._store.put(bucket, key, data, content_type=content_type, deadline_s=self._settings.deadline_s)
         )
 
+    async def put_if_absent(self, bucket: str, key: str, data: bytes, content_type: str) -> None:
+        """Store `data` unless the key is taken.
+
+        Raises:
+            StoreConflict: it is taken, perhaps by an earlier try of ours whose answer got lost.
+            StoreUnavailable: it may or may not be there; try again.
+        """
+        await self._in_thread(
+            lambda: self._store.put_if_absent(
+                bucket, key, data, content_type=content_type, deadline_s=self._settings.deadline_s
+            )
+        )
+
+    async def read(self, bucket: str, key: str, *, max_bytes: int) -> bytes:
+        """Return an object of ours. Raises ObjectNotFound, StoreUnavailable."""
+        stored = await self._in_thread(
+            lambda: self._store.get(bucket, key, max_bytes=max_bytes, deadline_s=self._settings.deadline_s)
+        )
+        return stored.data
+
+    async def conditional_put_works(self, bucket: str) -> bool:
+        """Tell whether the server lets exactly one of many writers win (`storage.conditional_put`)."""
+        return await asyncio.get_running_loop().run_in_executor(
+            self._probe, lambda: conditional_put_works(self._store, bucket)
+        )
+
+    async def probe(self) -> None:
+        """Ask the store whether it works. Raises StoreUnavailable while it does not, or lacks a bucket."""
+        try:
+            missing = await self.missing_buckets()
+        except (ObjectDenied, ObjectRefused) as error:
+            raise StoreUnavailable("the object store refuses to be asked", why=error.why) from error
+        if missing:
+            raise StoreUnavailable("a bucket is gone", why=", ".join(missing))
+
     async def missing_buckets(self) -> list[str]:
         """Return the configured buckets that do not exist."""
-        buckets = dict.fromkeys((*self._settings.image_buckets, self._settings.overlay_bucket))
 
         def missing() -> list[str]:
-            return [bucket for bucket in buckets if not self._store.bucket_exists(bucket)]
+            return [bucket for bucket in self._buckets if not self._store.bucket_exists(bucket)]
 
         # A thread of its own: when the store hangs, the others all wait for it.
         return await asyncio.get_running_loop().run_in_executor(self._probe, missing)

@@ -17,15 +17,18 @@ class Passage:
     queued_s: float
     stage: str = "parse"
     attempts: int = 1
+    earlier_attempts: int = 0  # in earlier rounds, before it came off a retry topic
     batch_size: int = 1
+    known: bool = False  # its outcome was there already: nothing was judged
     store_down_since: float | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     started: float = field(default_factory=time.perf_counter)
 
     @classmethod
-    def of(cls, record: Record) -> "Passage":
+    def of(cls, record: Record, *, earlier_attempts: int = 0) -> "Passage":
         """Start the passage of `record`, which waited on the topic until now."""
-        return cls(queued_s=max(0.0, (datetime.now(UTC) - record.timestamp).total_seconds()))
+        queued_s = max(0.0, (datetime.now(UTC) - record.timestamp).total_seconds())
+        return cls(queued_s=queued_s, attempts=earlier_attempts + 1, earlier_attempts=earlier_attempts)
 
     @contextmanager
     def in_stage(self, stage: str, observe: Callable[[str, float], None]) -> Iterator[None]:

@@ -2,23 +2,40 @@
 
 import asyncio
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from model.classifier import Classifier, Prediction
 from model.pixels import Pixels
 from schemas.errors import ObjectRefused, Rejection, StoreUnavailable, Transient
 from schemas.incoming import Incoming, Intake, Record, Reference, RejectedReference
+from schemas.retry import Retry
+from streams.archive import Archive
 from streams.batcher import MicroBatcher
 from streams.compose import compose
+from streams.crash_guard import CrashGuard
 from streams.decision import MIN_ASSESSABLE_PX, NOT_ASSESSABLE, check_classes, decide
 from streams.explain import Explainer, wants_overlay
+from streams.failpoints import Failpoints
+from streams.gate import Gate
 from streams.metrics import WorkerMetrics
 from streams.objects import Fetched, Objects, Original
-from streams.outcomes import Outcome, dead_letter_outcome, verdict_outcome
+from streams.outcomes import Outcome, Postponed, dead_letter_outcome, postponed, verdict_outcome
 from streams.passage import Passage
 from streams.retries import Retries
 from streams.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A record as it came off a topic. `record` is the original also where it came off a retry topic, which `retry` and `step` tell."""
+
+    record: Record
+    retry: Retry | None = None
+    step: int = 0
+    again: bool = False  # it may have been worked on before: an outcome may be there
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,24 +58,42 @@ class Pipeline:
     """Stages overlap: while one batch is judged the next is fetched and decoded and the last is published."""
 
     def __init__(
-        self, settings: Settings, *, objects: Objects, decoder: Decoder, classifier: Classifier, metrics: WorkerMetrics
+        self,
+        settings: Settings,
+        *,
+        objects: Objects,
+        decoder: Decoder,
+        classifier: Classifier,
+        metrics: WorkerMetrics,
+        guard: CrashGuard | None = None,
+        archive: Archive | None = None,
+        gate: Gate | None = None,
     ) -> None:
+        """Take the parts of a worker. Without `guard`, `archive` and `gate` nothing is remembered of a reference but its outcome."""
         check_classes(classifier.info.classes)
+        self._guard = guard or CrashGuard(None)
+        self._archive = archive
+        self._gate = gate
+        self._failpoints = Failpoints(settings.faults.failpoints)
         self._settings = settings
         self._objects = objects
         self._decoder = decoder
         self._model = classifier.info
         self._metrics = metrics
         self._retries = Retries(settings.pipeline, lambda code: metrics.retries.labels(code).inc())
-        self._explainer = Explainer(objects, settings.store, self._retries)
-        self._batcher = MicroBatcher[Job, Prediction](
-            lambda jobs: classifier.predict([job.pixels for job in jobs], explain=[job.explain for job in jobs]),
-            max_batch=settings.model.max_batch,
-        )
+        self._explainer = Explainer(objects, settings.store, self._retries, gate=gate)
+
+        def judge(jobs: Sequence[Job]) -> list[Prediction]:
+            self._failpoints.judge(len(jobs))
+            return classifier.predict([job.pixels for job in jobs], explain=[job.explain for job in jobs])
+
+        self._batcher = MicroBatcher[Job, Prediction](judge, max_batch=settings.model.max_batch)
+        metrics.safe_batch_size.set_function(lambda: self._batcher.safe_batch)
         self._intake = Intake(
             buckets=frozenset(settings.store.image_buckets),
             overlay_bucket=settings.store.overlay_bucket,
             overlay_prefix=settings.store.overlay_prefix,
+            outcome_bucket=settings.store.outcome_bucket,
         )
         self._room = asyncio.Semaphore(
             settings.pipeline.in_flight
@@ -66,34 +101,73 @@ class Pipeline:
         # Encoded images are the big ones (32 MiB at most): only so many lie in memory, however many references are in flight.
         self._raw_slots = asyncio.Semaphore(settings.store.fetch_threads + 2 * settings.decode.processes)
 
-    async def outcomes(self, record: Record) -> list[Outcome]:
-        """Return one outcome for each reference in `record`: usually one, several for a bucket notification, none for a test event."""
-        incoming = self._intake.read(record)
+    async def outcomes(self, delivery: Delivery) -> list[tuple[Outcome | Postponed, Passage]]:
+        """Return what becomes of each reference in the record: usually one, several for a bucket notification, none for a test event."""
+        incoming = self._intake.read(delivery.record)
+        if delivery.retry is not None:
+            incoming = _that_waited(incoming, delivery.retry.outcome_id)
         if not incoming:
             self._metrics.ignored.inc()
-        return list(await asyncio.gather(*(self._outcome(one, record) for one in incoming)))
+        return list(await asyncio.gather(*(self._outcome(one, delivery) for one in incoming)))
 
-    async def _outcome(self, incoming: Incoming, record: Record) -> Outcome:
-        passage = Passage.of(record)
+    async def _outcome(self, incoming: Incoming, delivery: Delivery) -> tuple[Outcome | Postponed, Passage]:
+        retry = delivery.retry
+        passage = Passage.of(delivery.record, earlier_attempts=retry.attempts if retry else 0)
         self._metrics.observe_stage("queue", passage.queued_s)
         try:
             if isinstance(incoming, RejectedReference):
                 raise incoming.error
             async with self._room:
-                return await self._judge(incoming, record, passage)
-        except (Rejection, Transient) as error:
-            return dead_letter_outcome(
-                incoming.outcome_id, record, error, stage=passage.stage, attempts=passage.attempts
-            )
+                if delivery.again and self._archive is not None:
+                    found = await self._archive.find(incoming.outcome_id, passage)
+                    if found is not None:
+                        passage.known = True
+                        return found, passage
+                passage.stage = "admit"
+                async with self._guard.around(incoming.outcome_id):
+                    return await self._judge(incoming, delivery.record, passage), passage
+        except Transient as error:
+            if (aside := self._postponed(incoming, delivery, error, passage)) is not None:
+                return aside, passage
+            return self._dead_letter(incoming, delivery, error, passage), passage
+        except Rejection as error:
+            return self._dead_letter(incoming, delivery, error, passage), passage
+
+    def _dead_letter(
+        self, incoming: Incoming, delivery: Delivery, error: Rejection | Transient, passage: Passage
+    ) -> Outcome:
+        return dead_letter_outcome(
+            incoming.outcome_id, delivery.record, error, stage=passage.stage, attempts=passage.attempts
+        )
+
+    def _postponed(
+        self, incoming: Incoming, delivery: Delivery, error: Transient, passage: Passage
+    ) -> Postponed | None:
+        """Return the reference for the next retry topic, or None when it has been on all that its error may be on."""
+        delays = self._settings.kafka.retry_delays_s
+        if delivery.step >= min(len(delays), len(delays) if error.rounds is None else error.rounds):
+            return None
+        now = datetime.now(UTC)
+        return postponed(
+            incoming.outcome_id,
+            delivery.record,
+            error,
+            step=delivery.step + 1,
+            not_before=now + timedelta(seconds=delays[delivery.step]),
+            attempts=passage.attempts,
+            first_seen=delivery.retry.first_seen if delivery.retry else now,
+        )
 
     async def _judge(self, reference: Reference, record: Record, passage: Passage) -> Outcome:
-        want = reference.ref.want
-        original, pixels = await self._retries.run(lambda: self._look(reference, passage), passage)
+        want, image_id = reference.ref.want, reference.ref.image_id
+        self._failpoints.hit("before_fetch", image_id)
+        original, pixels = await self._retries.run(lambda: self._look(reference, passage), passage, gate=self._gate)
         prediction, decision = None, NOT_ASSESSABLE
         if min(pixels.width, pixels.height) >= MIN_ASSESSABLE_PX:
             with passage.in_stage("infer", self._metrics.observe_stage):
                 job = Job(pixels, explain=want.overlay != "never")
                 judged = await self._retries.run(lambda: self._batcher.submit(job), passage)
+            self._failpoints.hit("after_judge", image_id)
             prediction, passage.batch_size = judged.answer, judged.batch_size
             decision = decide(
                 self._model.classes, prediction.probs, min_confidence=self._settings.pipeline.min_confidence
@@ -103,6 +177,7 @@ class Pipeline:
             explanation = await self._explainer.explain(
                 reference.outcome_id, pixels, prediction, wanted=wanted, passage=passage
             )
+        self._failpoints.hit("after_overlay", image_id)
         verdict = compose(
             record=record,
             reference=reference,
@@ -120,6 +195,7 @@ class Pipeline:
         async with self._raw_slots:
             with passage.in_stage("fetch", self._metrics.observe_stage):
                 fetched = await self._fetch(reference, passage)
+            self._failpoints.hit("after_fetch", reference.ref.image_id)
             with passage.in_stage("decode", self._metrics.observe_stage):
                 pixels = await self._decoder.decode(fetched.data, seed=fetched.original.sha256)
         return fetched.original, pixels
@@ -138,3 +214,12 @@ class Pipeline:
     async def close(self) -> None:
         """Finish what is being judged."""
         await self._batcher.close()
+
+
+def _that_waited(incoming: list[Incoming], outcome_id: str) -> list[Incoming]:
+    """Return the one reference of a record that comes off a retry topic; the others of the record have their outcome."""
+    waited = [one for one in incoming if one.outcome_id == outcome_id]
+    if not waited and len(incoming) == 1:
+        # Settings have changed, or its headers did not fit there: its outcome goes by the id under which it was put aside.
+        waited = [replace(incoming[0], outcome_id=outcome_id)]
+    return waited or incoming  # better one outcome too many than none

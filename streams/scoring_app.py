@@ -1,11 +1,12 @@
-"""The scoring worker: Faust delivers, the pipeline judges, the producer publishes, and only then the ledger acknowledges.
+"""The scoring worker: Faust delivers, the pipeline judges, the archive settles, the producer publishes, and only then the ledger acknowledges.
 
 This is thin glue on purpose. Faust is used for group membership and delivery; it never acknowledges by itself here.
 """
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator
+import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,28 +16,56 @@ import structlog
 from model.classifier import Classifier
 from model.decode_pool import DecodePool
 from schemas import topics
-from schemas.errors import BucketMissing
-from schemas.incoming import Record, kafka_time
+from schemas.errors import (
+    BrokerUnavailable,
+    BucketMissing,
+    ConfigError,
+    DependencyDownTooLong,
+    NoProgress,
+    ObjectDenied,
+    RecordsLeftOut,
+)
 from storage.store import ObjectStore
+from streams.admission import REASONS, Admission
+from streams.archive import Archive
+from streams.broker_access import require_access, scoring_needs
+from streams.crash_guard import CrashGuard
+from streams.crash_journal import CrashJournal
 from streams.deadline import ends_within
-from streams.faust_app import first_failure, make_app, why_not_assigned
+from streams.deliveries import Deliveries
+from streams.desk import Desk
+from streams.failpoints import Failpoints
+from streams.faust_app import (
+    assigned,
+    committed_offset,
+    first_failure,
+    forget,
+    is_rebalancing,
+    make_app,
+    why_not_assigned,
+)
+from streams.gate import Gate
 from streams.http import HealthServer
 from streams.ledger import Entry, Ledger
+from streams.letter_limit import LetterLimit
 from streams.metrics import WorkerMetrics
 from streams.objects import Objects
-from streams.outcomes import Outcome
-from streams.passage import Passage
-from streams.pipeline import Pipeline
+from streams.pipeline import Delivery, Pipeline
 from streams.producer import Producer
 from streams.retries import Retries
 from streams.settings import Settings
-from streams.topics import require
+from streams.settlement import Settlement
+from streams.topic_probe import holds_records
+from streams.watchdog import Watchdog
 
 log = structlog.get_logger(__name__)
 
 FAILED_DRAIN_S = 1.0
+REBALANCE_GRACE_S = 3.0
+"""The whole group waits for the slowest member; what is let go is delivered again."""
+LEAVE_S = 2.0
+STUCK_REBALANCES = 2  # times the time of a stall
 PROBE_S = 2.0
-UNACKNOWLEDGED_PER_SLOT = 32
 
 
 class ScoringService:
@@ -46,40 +75,93 @@ class ScoringService:
         self.metrics = WorkerMetrics()
         self._settings = settings
         self._decoders = decoders
-        self._objects = Objects(store, settings.store)
-        self._pipeline = Pipeline(
-            settings, objects=self._objects, decoder=decoders, classifier=classifier, metrics=self.metrics
+        self._failpoints = Failpoints(settings.faults.failpoints)
+        settled = settings.pipeline.outcomes == "settled"
+        self._objects = Objects(store, settings.store, archive=settled)
+        self._gate = Gate("object store", self._objects.probe, settings.pipeline)
+        retries = Retries(settings.pipeline, lambda code: self.metrics.retries.labels(code).inc())
+        self._archive = (
+            Archive(self._objects, settings.store.outcome_bucket, retries=retries, gate=self._gate) if settled else None
         )
+        self._journal = _open_journal(settings)
+        self._pipeline = Pipeline(
+            settings,
+            objects=self._objects,
+            decoder=decoders,
+            classifier=classifier,
+            metrics=self.metrics,
+            guard=CrashGuard(self._journal),
+            archive=self._archive,
+            gate=self._gate,
+        )
+        limit = LetterLimit(settings.pipeline)
         self._producer = Producer(settings.kafka, client_id=f"{settings.kafka.group}-outcomes")
-        self._retries = Retries(settings.pipeline, lambda code: self.metrics.retries.labels(code).inc())
+        self._settlement = Settlement(
+            self._producer,
+            archive=self._archive,
+            limit=limit,
+            retries=retries,
+            metrics=self.metrics,
+            failpoints=self._failpoints,
+        )
+        self._admission = Admission(self._gate, limit)
         self._ledger = Ledger[Any](lambda event: event.ack())
-        self._slots = asyncio.Semaphore(settings.pipeline.in_flight)
-        # Behind a reference that waits (its store is down) finished ones pile up unacknowledged: so many, then the intake waits.
-        self._most_unacknowledged = UNACKNOWLEDGED_PER_SLOT * settings.pipeline.in_flight
-        self._moved = asyncio.Event()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._failure: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
+        self._desk = Desk[Any](
+            self._work,
+            ledger=self._ledger,
+            admission=self._admission,
+            forget=self._forget,
+            in_flight=settings.pipeline.in_flight,
+        )
+        self._deliveries = Deliveries(
+            settings,
+            ledger=self._ledger,
+            desk=self._desk,
+            committed=lambda topic, partition: committed_offset(self._app, topic, partition),
+            leaving=lambda: self._draining or is_rebalancing(self._app),
+        )
         self._draining = False
+        self._rebalancing_since = time.monotonic()
+        self._letting_go: set[asyncio.Task[None]] = set()
+        self._watchdog = Watchdog(
+            stall_s=settings.pipeline.stall_s,
+            finished=lambda: self._desk.finished,
+            held_up=self._is_held_up,
+            has_work=self._has_work,
+        )
         self._data_dir = tempfile.TemporaryDirectory(prefix="deeptrace-")
         self._app = self._build_app()
         self._health = HealthServer(
             host=settings.http.host,
             port=settings.http.port,
             registry=self.metrics.registry,
-            readiness={"draining": self._not_draining, "partitions": self._assigned, "store": self._store_reachable},
+            readiness={
+                "draining": self._not_draining,
+                "partitions": self._assigned,
+                "store": self._store_reachable,
+                "intake": self._takes_in,
+                "progress": self._progresses,
+            },
         )
-        info = classifier.info
-        self.metrics.model_info.labels(info.version, info.sha256, info.kind, info.training_data).set(1)
-        self.metrics.count_decoder_restarts(lambda: decoders.restarts)
-        self.metrics.in_flight.set_function(lambda: self._ledger.unfinished)
+        self._expose(classifier)
 
     async def start(self) -> None:
-        """Check topics and buckets, then join the group. Refuses to start where a reference could not get its outcome."""
-        await require(self._settings.kafka, (topics.IMAGES, topics.VERDICTS, topics.DEAD_LETTERS))
-        missing = await self._objects.missing_buckets()
+        """Check topics, buckets and the store's promises, then join the group. Refuses to start where a reference could not get its outcome."""
+        await require_access(self._settings.kafka, scoring_needs(self._settings.kafka))
+        try:
+            missing = await self._objects.missing_buckets()
+        except ObjectDenied as error:
+            raise ConfigError(
+                "the object store does not let its user ask for a bucket", why=str(error), remedy=error.remedy
+            ) from error
         if missing:
             raise BucketMissing(f"missing buckets: {', '.join(missing)}", remedy="Run `deeptrace storage init`.")
+        if self._archive is not None:
+            await self._archive.check()
         await asyncio.to_thread(self._decoders.warm_up)
+        self.metrics.decoders_sandboxed.set(self._decoders.sandboxed)
+        if not self._decoders.sandboxed:
+            log.warning("decoders are not sandboxed", setting=self._settings.decode.sandbox)
         await self._producer.start()
         await self._health.start()
         log.info("starting", group=self._settings.kafka.group, port=self._health.port)
@@ -87,20 +169,35 @@ class ScoringService:
 
     async def failed(self) -> BaseException:
         """Return what this worker cannot go on after."""
-        return await first_failure(self._app, self._failure)
+        watching = asyncio.ensure_future(self._watchdog.stalled())
+        failing = asyncio.ensure_future(first_failure(self._app, self._desk.failure))
+        await asyncio.wait({watching, failing}, return_when=asyncio.FIRST_COMPLETED)
+        failure: BaseException = failing.result() if failing.done() else watching.result()
+        for waiting in (watching, failing):
+            waiting.cancel()
+        self._desk.fail(failure)
+        return failure
 
     async def stop(self) -> None:
         """Take in nothing more, finish what is in flight, commit it, leave. What the drain time cuts off is delivered again later."""
         self._draining = True
+        cause = self._desk.failure.result() if self._desk.failure.done() else None
+        if self._journal is not None and isinstance(cause, NoProgress):
+            # What hangs is in flight now. Cancelled, it would look as if it had been let go, and hang the next worker, too.
+            await asyncio.to_thread(self._journal.close, orderly=False)
         # After a failure the failed reference will never be finished: what else is in flight is delivered again just as well.
-        drain_s = FAILED_DRAIN_S if self._failure.done() else self._settings.pipeline.drain_s
-        if not await ends_within(self._app.stop(), drain_s):
+        drain_s = FAILED_DRAIN_S if cause is not None else self._settings.pipeline.drain_s
+        letting_go = asyncio.ensure_future(self._desk.let_go(drain_s))
+        if not await ends_within(self._app.stop(), drain_s + LEAVE_S):
             log.warning("drain time is over", unfinished=self._ledger.unfinished)
-        for task in self._tasks:
-            task.cancel()
-        await self._pipeline.close()
+        await letting_go
+        await self._gate.close()
+        if not await ends_within(self._pipeline.close(), LEAVE_S):
+            log.warning("a batch hangs")
         await self._producer.stop()
         await self._health.stop()
+        if self._journal is not None:
+            await asyncio.to_thread(self._journal.close, orderly=cause is None or _is_not_a_crash(cause))
         await asyncio.to_thread(self._decoders.close)
         self._objects.close()
         self._data_dir.cleanup()
@@ -111,72 +208,91 @@ class ScoringService:
             group=self._settings.kafka.group,
             data_dir=Path(self._data_dir.name),
             buffer_records=2 * self._settings.model.max_batch,
+            on_rebalance=self._on_rebalance,
         )
-        images = app.topic(
-            topics.IMAGES, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
-        )
+        raw = {"key_type": bytes, "value_type": bytes, "key_serializer": "raw", "value_serializer": "raw"}
 
-        @app.agent(images, name="classify", concurrency=1)  # type: ignore[untyped-decorator]
+        @app.agent(app.topic(topics.IMAGES, **raw), name="classify", concurrency=1)  # type: ignore[untyped-decorator]
         async def classify(stream: Any) -> None:
-            await self._take_in(stream.noack().events())
+            await self._deliveries.take(stream.noack().events())
 
+        for step, topic in enumerate(self._retry_topics(), start=1):
+            # An agent for each: in one topic all wait as long, so the first is the next that is due, and the others may wait behind it.
+            self._add_retry_agent(app, app.topic(topic, **raw), step)
         return app
 
-    async def _take_in(self, events: AsyncIterator[Any]) -> None:
-        """Register each record in the order of delivery and start on it; waits while enough are in flight. Cannot raise."""
-        async for event in events:
-            message = event.message
-            record = _record(message)
-            entry = self._ledger.register(
-                message.topic, message.partition, message.generation_id, message.offset, event
-            )
-            await self._slots.acquire()
-            while self._ledger.unfinished > self._most_unacknowledged:
-                self._moved.clear()
-                await self._moved.wait()
-            task = asyncio.create_task(self._settle(entry, record))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+    def _add_retry_agent(self, app: faust.App, topic: Any, step: int) -> None:
+        @app.agent(topic, name=f"retry-{step}", concurrency=1)  # type: ignore[untyped-decorator]
+        async def retry(stream: Any) -> None:
+            await self._deliveries.take_retries(stream.noack().events(), step)
 
-    async def _settle(self, entry: Entry[Any], record: Record) -> None:
-        try:
-            outcomes = await self._pipeline.outcomes(record)
-            await asyncio.gather(*(self._publish(outcome, record) for outcome in outcomes))
-            self._ledger.finish(entry)
-        except Exception as error:  # noqa: BLE001  # not one of our failure classes: nothing is acknowledged, the worker ends
-            if not self._failure.done():
-                self._failure.set_result(error)
-        finally:
-            self._slots.release()
-            self._moved.set()
+    async def _work(self, entry: Entry[Any], delivery: Delivery) -> None:
+        found = await self._pipeline.outcomes(delivery)
+        await asyncio.gather(*(self._settlement.finish(one, passage, delivery.record) for one, passage in found))
+        entry.lane.unknown_in_a_row = (
+            0 if any(passage.known for _, passage in found) else entry.lane.unknown_in_a_row + 1
+        )
+        self._ledger.finish(entry)
+        self._failpoints.hit("after_ack")
+        if self._failpoints.is_armed("after_commit"):
+            await self._app.consumer.commit()
+            self._failpoints.hit("after_commit")
 
-    async def _publish(self, outcome: Outcome, record: Record) -> None:
-        passage = Passage.of(record)
-        with passage.in_stage("publish", self.metrics.observe_stage):
-            await self._retries.run(
-                lambda: self._producer.send(
-                    outcome.topic, key=outcome.key, value=outcome.value, headers=outcome.headers
-                ),
-                passage,
-            )
-        self._count(outcome)
+    def _forget(self, event: Any) -> None:
+        self.metrics.dropped.inc()
+        forget(self._app, event)
 
-    def _count(self, outcome: Outcome) -> None:
-        if outcome.verdict is not None:
-            verdict = outcome.verdict
-            self.metrics.outcomes.labels("verdict").inc()
-            self.metrics.verdicts.labels(verdict.verdict, verdict.predicted_source or "none").inc()
-            self.metrics.batch_size.observe(verdict.timing.batch_size)
-        elif outcome.error is not None:
-            self.metrics.outcomes.labels("dead_letter").inc()
-            self.metrics.dead_letters.labels(outcome.error.code).inc()
-            log.info("dead letter", outcome_id=outcome.outcome_id, code=outcome.error.code)
+    def _on_rebalance(self) -> None:
+        """Let go of what is in hand, in bounded time: Faust waits for it, and the group waits for Faust."""
+        self._rebalancing_since = time.monotonic()
+        if self._draining:
+            return
+        task = asyncio.get_running_loop().create_task(self._desk.let_go(REBALANCE_GRACE_S))
+        self._letting_go.add(task)
+        task.add_done_callback(self._letting_go.discard)
+
+    def _retry_topics(self) -> list[str]:
+        return [topics.retry_topic(step) for step, _ in enumerate(self._settings.kafka.retry_delays_s, start=1)]
+
+    def _is_held_up(self) -> bool:
+        return self._draining or bool(self._admission.refusals)
+
+    async def _has_work(self) -> bool:
+        """Whether references wait: in hand, or on the images topic behind what was delivered. Raises BrokerUnavailable."""
+        if is_rebalancing(self._app):
+            # Another member may hold it up, and its own watchdog sees to that; but Faust can also miss the end of a rebalance.
+            return time.monotonic() - self._rebalancing_since > STUCK_REBALANCES * self._settings.pipeline.stall_s
+        for place in assigned(self._app, topics.IMAGES):
+            due = self._ledger.next_offset(*place, self._app.consumer_generation_id)
+            if due is None:
+                due = committed_offset(self._app, *place) or 0
+            # Also with something in hand: it may be waiting for the broker.
+            if await holds_records(self._settings.kafka, *place, due) or self._desk.in_hand:
+                return True
+        return False
+
+    def _expose(self, classifier: Classifier) -> None:
+        info = classifier.info
+        self.metrics.model_info.labels(info.version, info.sha256, info.kind, info.training_data).set(1)
+        self.metrics.count_decoder_restarts(lambda: self._decoders.restarts)
+        self.metrics.in_flight.set_function(lambda: self._ledger.unfinished)
+        for reason in REASONS:
+            self.metrics.paused.labels(reason).set_function(partial(self._paused, reason))
+
+    def _paused(self, reason: str) -> float:
+        return float(reason in self._admission.refusals)
 
     async def _not_draining(self) -> str | None:
         return "stopping" if self._draining else None
 
     async def _assigned(self) -> str | None:
         return why_not_assigned(self._app)
+
+    async def _takes_in(self) -> str | None:
+        return "; ".join(self._admission.refusals.values()) or None
+
+    async def _progresses(self) -> str | None:
+        return self._watchdog.why_not_ready
 
     async def _store_reachable(self) -> str | None:
         try:
@@ -189,13 +305,13 @@ class ScoringService:
         return f"missing buckets: {', '.join(missing)}" if missing else None
 
 
-def _record(message: Any) -> Record:
-    return Record(
-        topic=message.topic,
-        partition=message.partition,
-        offset=message.offset,
-        key=message.key,
-        value=message.value,
-        headers=tuple(message.headers or ()),
-        timestamp=kafka_time(message.timestamp),
-    )
+def _open_journal(settings: Settings) -> CrashJournal | None:
+    if not settings.pipeline.journal_dir:
+        return None
+    kafka = settings.kafka
+    return CrashJournal(Path(settings.pipeline.journal_dir), f"{kafka.group}-{kafka.instance_id or 'worker'}")
+
+
+def _is_not_a_crash(error: BaseException) -> bool:
+    """Whether the worker ends for a reason that no reference in flight can be behind."""
+    return isinstance(error, DependencyDownTooLong | ConfigError | BrokerUnavailable | RecordsLeftOut)

@@ -1,11 +1,13 @@
 """Every setting of the service, with its default and its reason. `streams.settings_sources` reads them; nothing else reads the environment."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
+from schemas.topics import MAX_RETRY_TOPICS
 from schemas.verdict import REAL
 
 Positive = Annotated[float, Field(gt=0)]
@@ -23,6 +25,23 @@ class KafkaSettings(Section):
     """Where the broker is and how this worker stands in its group."""
 
     bootstrap_servers: str = Field(default="127.0.0.1:9092", description="comma-separated `host:port` list")
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        default="PLAINTEXT",
+        description="how to talk to the broker: `SSL` is TLS, and with `ssl_cert_file` mutual TLS; `SASL_SSL` is TLS and a password",
+    )
+    ssl_ca_file: Path | None = Field(
+        default=None, description="PEM file of the CA that signed the broker's certificate; unset: the system's CAs"
+    )
+    ssl_cert_file: Path | None = Field(
+        default=None, description="PEM file of the client certificate (with its chain) for mutual TLS"
+    )
+    ssl_key_file: Path | None = Field(default=None, description="PEM file of the client certificate's private key")
+    ssl_key_password: SecretStr = Field(default=SecretStr(""), description="password of that key, where it has one")
+    sasl_mechanism: Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"] = Field(
+        default="SCRAM-SHA-512", description="how the password is proven; `PLAIN` sends it, over TLS only"
+    )
+    sasl_username: str = Field(default="", description="Kafka user")
+    sasl_password: SecretStr = Field(default=SecretStr(""), description="its password")
     group: str = Field(
         default="deeptrace-scoring", description="consumer group of the scoring workers; changing it replays the topic"
     )
@@ -37,12 +56,49 @@ class KafkaSettings(Section):
         default=8, description="partitions `topics apply` creates: the most workers that can share the load"
     )
     replication_factor: Count = Field(default=1, description="replicas `topics apply` creates; 3 in production")
+    retry_delays_s: Annotated[tuple[Positive, ...], Field(max_length=MAX_RETRY_TOPICS)] = Field(
+        default=(10, 60, 600),
+        description="waits of a reference whose object is not to be had yet: one retry topic for each, then it is a dead letter; `[]`: none",
+    )
 
     @model_validator(mode="after")
     def _request_outlasts_session(self) -> "KafkaSettings":
         if self.session_timeout_s > self.request_timeout_s:
             raise ValueError("session_timeout_s must not exceed request_timeout_s")
         return self
+
+    @property
+    def uses_tls(self) -> bool:
+        """Whether what goes over the wire is encrypted."""
+        return self.security_protocol in {"SSL", "SASL_SSL"}
+
+    @property
+    def uses_sasl(self) -> bool:
+        """Whether this process introduces itself with a password."""
+        return self.security_protocol in {"SASL_PLAINTEXT", "SASL_SSL"}
+
+    @model_validator(mode="after")
+    def _security_is_whole(self) -> "KafkaSettings":
+        if faults := list(_security_faults(self)):
+            raise ValueError("; ".join(faults))
+        return self
+
+
+def _security_faults(kafka: KafkaSettings) -> Iterator[str]:
+    """Yield what is missing, and what is set but would silently not be used: a password that nobody asks for protects nothing."""
+    protocol, has_password = kafka.security_protocol, bool(kafka.sasl_password.get_secret_value())
+    if kafka.uses_sasl and not (kafka.sasl_username and has_password):
+        yield f"security_protocol {protocol} needs sasl_username and sasl_password"
+    if not kafka.uses_sasl and (kafka.sasl_username or has_password):
+        yield f"sasl_username or sasl_password is set, but security_protocol {protocol} uses neither: set it to SASL_SSL"
+    if protocol == "SASL_PLAINTEXT" and kafka.sasl_mechanism == "PLAIN":
+        yield "sasl_mechanism PLAIN would send the password unencrypted: use SASL_SSL, or a SCRAM mechanism"
+    if not kafka.uses_tls and (kafka.ssl_ca_file or kafka.ssl_cert_file or kafka.ssl_key_file):
+        yield f"ssl_ca_file, ssl_cert_file or ssl_key_file is set, but security_protocol {protocol} is not encrypted: set it to SSL or SASL_SSL"
+    if (kafka.ssl_cert_file is None) != (kafka.ssl_key_file is None):
+        yield "ssl_cert_file and ssl_key_file go together"
+    if kafka.ssl_key_password.get_secret_value() and kafka.ssl_key_file is None:
+        yield "ssl_key_password is set without ssl_key_file"
 
 
 class StoreSettings(Section):
@@ -51,6 +107,11 @@ class StoreSettings(Section):
     endpoint: str = Field(default="127.0.0.1:9000", description="`host:port` of the S3 server")
     access_key: SecretStr = Field(default=SecretStr(""), description="S3 access key")
     secret_key: SecretStr = Field(default=SecretStr(""), description="S3 secret key")
+    write_access_key: SecretStr = Field(
+        default=SecretStr(""),
+        description="S3 access key of a second user, who alone writes and reads overlays and outcomes; the first then needs no more than to read images",
+    )
+    write_secret_key: SecretStr = Field(default=SecretStr(""), description="its S3 secret key")
     secure: bool = Field(default=False, description="talk TLS")
     ca_file: Path | None = Field(default=None, description="PEM file of the CA that signed the server's certificate")
     region: str = Field(default="us-east-1", description="S3 region")
@@ -61,11 +122,43 @@ class StoreSettings(Section):
     overlay_prefix: str = Field(
         default="overlays/", description="key prefix of the overlays; notifications about it are ignored"
     )
+    outcome_bucket: str = Field(
+        default="deeptrace-outcomes",
+        description="bucket the outcomes are settled in, one object `outcomes/<id>.json` each: the archive of all verdicts",
+    )
     fetch_threads: Count = Field(default=8, description="parallel requests to the store")
     connect_timeout_s: Positive = Field(default=2, description="TCP connect to the store")
     read_timeout_s: Positive = Field(default=10, description="one read from the store")
     deadline_s: Positive = Field(default=20, description="a whole request to the store, body included")
     max_bytes: Count = Field(default=32 * 1024 * 1024, description="largest object that is fetched")
+
+    @property
+    def has_second_user(self) -> bool:
+        """Whether overlays and outcomes belong to a user of their own."""
+        return bool(self.write_access_key.get_secret_value())
+
+    @property
+    def written_buckets(self) -> tuple[str, ...]:
+        """Return the buckets that a worker writes to."""
+        return tuple(dict.fromkeys((self.overlay_bucket, self.outcome_bucket)))
+
+    @property
+    def buckets(self) -> tuple[str, ...]:
+        """Return every bucket that a worker touches, each once."""
+        return tuple(dict.fromkeys((*self.image_buckets, *self.written_buckets)))
+
+    @model_validator(mode="after")
+    def _users_are_whole(self) -> "StoreSettings":
+        if self.has_second_user != bool(self.write_secret_key.get_secret_value()):
+            raise ValueError("write_access_key and write_secret_key go together")
+        shared = set(self.image_buckets) & set(self.written_buckets)
+        if self.has_second_user and shared:
+            raise ValueError(
+                f"with write_access_key, overlays and outcomes need buckets apart from the images: {', '.join(sorted(shared))}"
+            )
+        if self.ca_file is not None and not self.secure:
+            raise ValueError("ca_file is set, but secure=false is not encrypted: set secure to true")
+        return self
 
 
 class ModelSettings(Section):
@@ -98,11 +191,19 @@ class DecodeSettings(Section):
     timeout_s: Positive = Field(default=5, description="wall-clock limit for one image")
     memory_bytes: Count = Field(default=1024**3, description="address space of a decoder process")
     max_pixels: Count = Field(default=40_000_000, description="largest image, width times height")
+    sandbox: Literal["auto", "required", "off"] = Field(
+        default="auto",
+        description="`auto`: decoders can open no file, no connection and no process, where the platform has seccomp (Linux); `required`: they do not start without",
+    )
 
 
 class PipelineSettings(Section):
     """How many references are worked on at once, and when a verdict is inconclusive."""
 
+    outcomes: Literal["settled", "at_least_once"] = Field(
+        default="settled",
+        description="`settled`: the first outcome of a reference is kept in the object store and is the only one ever published; `at_least_once`: two workers that judge one reference may publish two, for those who drop repeats downstream",
+    )
     in_flight: Count = Field(default=128, description="references worked on at once; bounds the worker's memory")
     attempts: Count = Field(
         default=4, description="tries for a transient error of one object before it is a dead letter"
@@ -110,7 +211,7 @@ class PipelineSettings(Section):
     retry_first_s: Positive = Field(default=0.2, description="wait before the second try; doubles, with jitter")
     retry_last_s: Positive = Field(default=5, description="longest wait between tries")
     dependency_wait_s: Positive = Field(
-        default=30, description="longest wait between probes of a store or broker that is down"
+        default=5, description="longest wait between probes of a store or broker that is down"
     )
     dependency_give_up_s: Positive = Field(
         default=1800,
@@ -122,6 +223,23 @@ class PipelineSettings(Section):
     )
     min_confidence: Share = Field(
         default=0.6, description="a verdict with less calibrated confidence is `inconclusive`"
+    )
+    dead_letters_in_a_row: Annotated[int, Field(ge=0)] = Field(
+        default=1000,
+        description="so many dead letters in a row in one partition, and the worker takes in nothing more until it is restarted (`/readyz` says so); 0: no limit",
+    )
+    dead_letter_share: Share = Field(
+        default=0.9,
+        description="the same when so large a share of a partition's last `dead_letter_window` references are dead letters; 1: no limit",
+    )
+    dead_letter_window: Count = Field(default=2000, description="references that `dead_letter_share` is a share of")
+    stall_s: Positive = Field(
+        default=60,
+        description="a worker that has references and finishes none for this long, though nothing it knows of holds it up, writes its stacks to the log and ends with exit 70",
+    )
+    journal_dir: str = Field(
+        default=".deeptrace/journal",
+        description="folder, kept over restarts, that remembers what was in flight when the worker died: an image that kills it is judged alone at its third try, and a dead letter at its fourth; empty: off",
     )
     drain_s: Positive = Field(default=20, description="time to finish what is in flight after SIGTERM")
 
@@ -178,6 +296,14 @@ class LogSettings(Section):
     )
 
 
+class FaultSettings(Section):
+    """What the fault harness asks of a worker."""
+
+    failpoints: str = Field(
+        default="", description="for the fault harness only: where a worker ends itself (`streams/failpoints.py`)"
+    )
+
+
 class Settings(Section):
     """All of it. Immutable: read once at start, handed down as an argument."""
 
@@ -189,3 +315,4 @@ class Settings(Section):
     drift: DriftSettings = DriftSettings()
     http: HttpSettings = HttpSettings()
     log: LogSettings = LogSettings()
+    faults: FaultSettings = FaultSettings()

@@ -11,15 +11,19 @@ from dataclasses import dataclass, field, replace
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import (
     BrokerNotAvailableError,
+    KafkaConnectionError,
     KafkaError,
     KafkaTimeoutError,
     KafkaUnavailableError,
+    NodeNotReadyError,
     TopicAlreadyExistsError,
     for_code,
 )
 
 from schemas import topics
-from schemas.errors import BrokerUnavailable, ConfigError, DeepTraceError, TopicMissing
+from schemas.errors import BrokerUnavailable, ConfigError, DeepTraceError, NotPermitted
+from streams.broker_errors import REFUSALS, START_IT, unreachable
+from streams.kafka_security import client_options
 from streams.settings import KafkaSettings
 
 KIB = 1024
@@ -27,6 +31,8 @@ REFERENCE_LIMIT = {
     "max.message.bytes": str(256 * KIB)
 }  # a reference has at most 64 KiB; what is larger still gets its dead letter
 COMPACTED = {"cleanup.policy": "compact"}
+REPLICATED = 3
+IN_SYNC = {"min.insync.replicas": "2"}
 AWAY = (BrokerNotAvailableError, KafkaTimeoutError, KafkaUnavailableError)  # aiokafka does not call them retriable
 
 
@@ -56,15 +62,23 @@ def drift_table_changelog(settings: KafkaSettings) -> str:
 def wanted(settings: KafkaSettings) -> list[TopicSpec]:
     """Return every topic of the service. Images, verdicts and dead letters have as many partitions, so that keys stay together."""
     n = settings.partitions
-    return [
+    specs = [
         TopicSpec(topics.IMAGES, n, REFERENCE_LIMIT),
         TopicSpec(topics.VERDICTS, n),
         TopicSpec(topics.DEAD_LETTERS, n, {"max.message.bytes": str(512 * KIB)}),
+        *(
+            TopicSpec(topics.retry_topic(step), n, {"max.message.bytes": str(512 * KIB)})
+            for step, _ in enumerate(settings.retry_delays_s, start=1)
+        ),
         TopicSpec(topics.OBSERVATIONS, n),
         TopicSpec(topics.WINDOWS, n),
         TopicSpec(topics.DRIFT_ALERTS, n),
         TopicSpec(drift_table_changelog(settings), n, COMPACTED),
     ]
+    if settings.replication_factor < REPLICATED:
+        return specs
+    # Without it `acks=all` is content with the leader alone, and what it acknowledged dies with it.
+    return [replace(spec, config={**spec.config, **IN_SYNC}) for spec in specs]
 
 
 async def plan(settings: KafkaSettings) -> list[TopicState]:
@@ -114,28 +128,18 @@ def created_names(answers: Iterable[tuple[str, int, str | None]]) -> set[str]:
         what = f"topics could not be created: {', '.join(failed)}"
         if all(_is_away(error) for error, _ in failed.values()):
             raise BrokerUnavailable(what, why=why, remedy="Run `deeptrace topics apply` again.")
+        if all(issubclass(error, REFUSALS) for error, _ in failed.values()):
+            raise NotPermitted(
+                what,
+                why=why,
+                remedy="Run `deeptrace topics apply` as a user with the right to create topics; a worker needs no such right.",
+            )
         raise ConfigError(
             what,
             why=why,
             remedy="Correct DEEPTRACE_KAFKA__REPLICATION_FACTOR or DEEPTRACE_KAFKA__PARTITIONS, or what the broker permits.",
         )
     return {name for name, (error, _) in errors.items() if not error.errno}
-
-
-async def require(settings: KafkaSettings, names: Iterable[str]) -> None:
-    """Refuse to go on without the topics `names`.
-
-    Raises:
-        TopicMissing: naming all that are missing.
-    """
-    states = {state.spec.name: state for state in await plan(settings)}
-    missing = [name for name in names if states[name].partitions is None]
-    if missing:
-        raise TopicMissing(
-            f"missing topics: {', '.join(missing)}",
-            why="Kafka ignores a subscription to a topic that does not exist",
-            remedy="Run `deeptrace topics apply`.",
-        )
 
 
 def _partitions(found: Mapping[str, object] | None) -> int | None:
@@ -152,10 +156,13 @@ async def _admin(settings: KafkaSettings) -> AsyncIterator[AIOKafkaAdminClient]:
         bootstrap_servers=settings.bootstrap_servers,
         client_id="deeptrace-admin",
         request_timeout_ms=int(settings.request_timeout_s * 1000),
+        **client_options(settings),
     )
     try:
         await admin.start()
         yield admin
+    except (KafkaConnectionError, NodeNotReadyError) as error:
+        raise await unreachable(settings) from error
     except (KafkaError, TimeoutError) as error:
         raise _said(error, settings) from error
     finally:
@@ -172,6 +179,6 @@ def _said(error: Exception, settings: KafkaSettings) -> DeepTraceError:
         return BrokerUnavailable(
             what,
             why=type(error).__name__,
-            remedy="Start the broker (`deeptrace dev up` for a local one) or correct DEEPTRACE_KAFKA__BOOTSTRAP_SERVERS.",
+            remedy=START_IT,
         )
     return ConfigError(what, why=str(error), remedy="Correct what the broker names, or what it permits this client.")

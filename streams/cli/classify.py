@@ -20,7 +20,7 @@ from streams.cli.local_files import PREFIX, LocalFiles
 from streams.metrics import WorkerMetrics
 from streams.objects import Objects
 from streams.outcomes import Outcome
-from streams.pipeline import Pipeline
+from streams.pipeline import Delivery, Pipeline
 from streams.publishing import files_under
 from streams.settings import Settings
 
@@ -36,7 +36,7 @@ def classify(
     as_json: AsJson = False,
 ) -> None:
     """Judge image files. Exits with 65 when one of them cannot be judged."""
-    settings = read_settings({"model": {"allow_simulated": True}})
+    settings = read_settings({"model": {"allow_simulated": True}, "kafka": {"retry_delays_s": []}})
     paths = list(files_under(files))
     if overlay is not None:
         overlay.mkdir(parents=True, exist_ok=True)
@@ -85,7 +85,8 @@ async def _judge(settings: Settings, paths: Sequence[Path], overlays: Path | Non
             want=Want(overlay="always" if overlays else "never"),
         )
         record = Record(topic=topics.IMAGES, partition=0, offset=number, key=None, value=ref.to_bytes())
-        [outcome] = await pipeline.outcomes(record)
+        [(outcome, _)] = await pipeline.outcomes(Delivery(record))
+        assert isinstance(outcome, Outcome), "without retry topics nothing is postponed"
         explanation = outcome.verdict.explanation if outcome.verdict else None
         if overlays is not None and explanation is not None and explanation.key is not None:
             picture = store.take_overlay(explanation.key)

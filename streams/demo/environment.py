@@ -17,6 +17,7 @@ are one fifth of each class, so that their window shows what drift looks like, a
 PARTITIONS = 4
 WINDOW_S = 10
 IDLE_CLOSE_S = 5
+RETRY_DELAYS_S = "[1, 2]"  # instead of minutes: somebody waits for the dead letter of an object that never comes
 MIN_IMAGES = 20
 MAX_BATCH = 8  # small, so that the progress bar moves and verdicts never pause for as long as IDLE_CLOSE_S
 IN_FLIGHT = 16  # so that an image's milliseconds are mostly its own, and not those of all the images before it
@@ -41,6 +42,7 @@ def demo_environment(stack: StackInfo, environ: Mapping[str, str]) -> dict[str, 
     fixed = {
         "KAFKA__BOOTSTRAP_SERVERS": stack.bootstrap_servers,
         "KAFKA__PARTITIONS": str(PARTITIONS),
+        "KAFKA__RETRY_DELAYS_S": RETRY_DELAYS_S,
         "STORE__ENDPOINT": stack.s3_endpoint,
         "STORE__ACCESS_KEY": stack.s3_access_key,
         "STORE__SECRET_KEY": stack.s3_secret_key,

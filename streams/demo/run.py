@@ -115,7 +115,8 @@ class _Run:
 
     async def _create_topics_and_buckets(self, store: ObjectStore) -> None:
         states = await topics.apply(self.settings.kafka)
-        buckets = list(dict.fromkeys((*self.settings.store.image_buckets, self.settings.store.overlay_bucket)))
+        own = (self.settings.store.overlay_bucket, self.settings.store.outcome_bucket)
+        buckets = list(dict.fromkeys((*self.settings.store.image_buckets, *own)))
         for bucket in buckets:
             await asyncio.to_thread(store.ensure_bucket, bucket)
         self.screen.step(f"{len(states)} topics and {len(buckets)} buckets created")

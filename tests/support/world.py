@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.structs import ConsumerRecord
 from PIL import Image
 
 from storage.minio_store import MinioStore
@@ -60,13 +61,16 @@ class Count:
 class World:
     """A fresh stack with topics and buckets."""
 
-    def __init__(self, folder: Path, partitions: int = 4, store: str = "s3proxy") -> None:
+    def __init__(
+        self, folder: Path, partitions: int = 4, store: str = "s3proxy", retry_delays_s: tuple[float, ...] = ()
+    ) -> None:
         self.folder = folder
         self.stack = LocalStack(folder / "stack", store=store)
         self.info = self.stack.up()
         self.env = {
             "DEEPTRACE_KAFKA__BOOTSTRAP_SERVERS": self.info.bootstrap_servers,
             "DEEPTRACE_KAFKA__PARTITIONS": str(partitions),
+            "DEEPTRACE_KAFKA__RETRY_DELAYS_S": json.dumps(retry_delays_s),
             "DEEPTRACE_STORE__ENDPOINT": self.info.s3_endpoint,
             "DEEPTRACE_STORE__ACCESS_KEY": self.info.s3_access_key,
             "DEEPTRACE_STORE__SECRET_KEY": self.info.s3_secret_key,
@@ -81,10 +85,11 @@ class World:
             access_key=self.info.s3_access_key,
             secret_key=self.info.s3_secret_key,
             secure=False,
-            allowed_buckets={BUCKET, "deeptrace-overlays"},
+            allowed_buckets={BUCKET, "deeptrace-overlays", "deeptrace-outcomes"},
         )
         self.store.ensure_bucket(BUCKET)
         self.store.ensure_bucket("deeptrace-overlays")
+        self.store.ensure_bucket("deeptrace-outcomes")
         self.children: list[subprocess.Popen[bytes]] = []
 
     def signal_store(self, signum: int) -> None:
@@ -149,6 +154,18 @@ class World:
                     for record in records:
                         _tally(count, record)
         return count
+
+    async def records(self, *of_topics: str) -> list[ConsumerRecord]:
+        """Read whole topics, as they are now, in the order in which each partition holds them."""
+        found = []
+        async with AIOKafkaConsumer(
+            *of_topics, bootstrap_servers=self.info.bootstrap_servers, auto_offset_reset="earliest"
+        ) as consumer:
+            ends = await consumer.end_offsets(consumer.assignment())
+            while any([await consumer.position(tp) < end for tp, end in ends.items()]):
+                for records in (await consumer.getmany(timeout_ms=500)).values():
+                    found += records
+        return found
 
     async def wait_for_outcomes(self, wanted: int, timeout_s: float) -> None:
         """Wait until the two outcome topics hold at least `wanted` records."""
