@@ -1,5 +1,6 @@
 """`ObjectStore` on any S3 server: objects over signed requests, listings and buckets over the minio SDK, one connection pool."""
 
+import ssl
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -47,8 +48,8 @@ class MinioStore:
         read_timeout_s: float = 10.0,
         ca_file: Path | None = None,
     ) -> None:
-        if ca_file is not None and not ca_file.is_file():
-            raise ConfigError("the CA file of the object store is missing", why=str(ca_file))
+        if ca_file is not None:
+            _check_ca(ca_file)
         self._access = Access(allowed_buckets)
         self._endpoint = endpoint
         self._read_timeout_s = read_timeout_s
@@ -188,6 +189,20 @@ class MinioStore:
         self._access.check(bucket, key)
         if self._closed:
             raise StoreUnavailable("the object store is closed")
+
+
+def _check_ca(ca_file: Path) -> None:
+    """Look at the file now: at the first request a bad one would look like a store that is away."""
+    if not ca_file.is_file():
+        raise ConfigError("the CA file of the object store is missing", why=str(ca_file))
+    try:
+        ssl.create_default_context(cafile=ca_file)
+    except (OSError, ssl.SSLError):
+        raise ConfigError(
+            "the CA file of the object store cannot be used",
+            why=f"{ca_file} holds no certificate in PEM form, or cannot be read",
+            remedy="Name a file with certificates in PEM form (-----BEGIN CERTIFICATE-----).",
+        ) from None
 
 
 def _version_query(version_id: str | None) -> str:

@@ -77,6 +77,7 @@ S3_CODES: Final = _table(
 """Every error code that the requests of `MinioStore` can meet."""
 
 REMEDIES: Final = {
+    "AccessDenied": "Check what the policy of the store's user allows (`deeptrace storage policies` prints what it must).",
     "InvalidAccessKeyId": "Check the access key of the store.",
     "SignatureDoesNotMatch": "Check the secret key of the store.",
     "RequestTimeTooSkewed": "Set the clock of this machine.",
@@ -163,7 +164,9 @@ def _names(error: BaseException) -> Iterable[str]:
 def from_sdk(error: Exception, what: str) -> DeepTraceError:
     """Return the error for an exception of the minio SDK's own requests (listing and buckets)."""
     if isinstance(error, S3Error):
-        return from_answer(error.response.status, error.code or "", what)
+        # The answer to a HEAD has no body: the SDK calls every 403 AccessDenied, be it a wrong secret key or a missing right.
+        said = error.response.headers.get("x-minio-error-code", "")
+        return from_answer(error.response.status, said or error.code or "", what)
     if isinstance(error, ServerError):
         return from_answer(error.status_code, "", what)
     if isinstance(error, transport.HTTPError | OSError):

@@ -5,9 +5,21 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from schemas.errors import DeepTraceError, UsageError
+from model.policy import DEFAULT_POLICY
+from schemas.errors import (
+    BucketMissing,
+    ConfigError,
+    DeepTraceError,
+    ObjectDenied,
+    StoreUnavailable,
+    TopicMissing,
+    UsageError,
+)
 from streams import topics
-from streams.assembly import make_classifier, make_store
+from streams.assembly import make_classifier, make_decoders, make_store
+from streams.broker_access import ask
+from streams.kafka_security import introduction
+from streams.security_checks import POLICIES, certificates, outcomes, rights
 from streams.settings import Settings
 
 Check = Callable[[Settings], Awaitable[str]]
@@ -73,27 +85,55 @@ async def _codecs(_settings: Settings) -> str:
     return ", ".join(f"{name} {version}" for name, version in check_codecs().items())
 
 
+async def _decoders(settings: Settings) -> str:
+    pool = make_decoders(settings, DEFAULT_POLICY.preprocess_id)
+    try:
+        await asyncio.to_thread(pool.warm_up)
+        sandboxed = pool.sandboxed
+    finally:
+        await asyncio.to_thread(pool.close)
+    if sandboxed:
+        return "every format decodes in a process that can open no file, connection or program"
+    return f"every format decodes, but without a sandbox (DEEPTRACE_DECODE__SANDBOX={settings.decode.sandbox} on {sys.platform})"
+
+
 async def _broker(settings: Settings) -> str:
     await topics.plan(settings.kafka)
-    return settings.kafka.bootstrap_servers
+    return f"{settings.kafka.bootstrap_servers} {introduction(settings.kafka)}"
 
 
 async def _topics(settings: Settings) -> str:
     names = [spec.name for spec in topics.wanted(settings.kafka)]
-    await topics.require(settings.kafka, names)
-    return f"{len(names)} topics"
+    found = await ask(settings.kafka, names)
+    if found.missing:
+        raise TopicMissing(
+            f"missing topics: {', '.join(sorted(found.missing))}", remedy="Run `deeptrace topics apply`."
+        )
+    hidden = f"; this user may not see {', '.join(sorted(found.hidden))}" if found.hidden else ""
+    return f"{len(names) - len(found.hidden)} topics{hidden}"
 
 
 async def _store(settings: Settings) -> str:
-    buckets = dict.fromkeys((*settings.store.image_buckets, settings.store.overlay_bucket))
+    buckets = settings.store.buckets
+    if settings.pipeline.outcomes != "settled":
+        buckets = tuple(bucket for bucket in buckets if bucket != settings.store.outcome_bucket)
     store = make_store(settings)
     try:
         missing = [bucket for bucket in buckets if not await asyncio.to_thread(store.bucket_exists, bucket)]
+    except ObjectDenied as error:
+        raise ConfigError(
+            "the object store does not let its user ask for a bucket", why=str(error), remedy=POLICIES
+        ) from error
+    except StoreUnavailable as error:
+        tls = "" if settings.store.secure else " If it speaks TLS, set DEEPTRACE_STORE__SECURE=true."
+        remedy = error.remedy or f"Start the store, or correct DEEPTRACE_STORE__ENDPOINT.{tls}"
+        raise StoreUnavailable(error.message, why=error.why, remedy=remedy) from error
     finally:
         store.close()
     if missing:
-        raise DeepTraceError(f"missing buckets: {', '.join(missing)}", remedy="Run `deeptrace storage init`.")
-    return f"{settings.store.endpoint}, buckets {', '.join(buckets)}"
+        raise BucketMissing(f"missing buckets: {', '.join(missing)}", remedy="Run `deeptrace storage init`.")
+    scheme, users = "https" if settings.store.secure else "http", "two users" if settings.store.has_second_user else ""
+    return ", ".join(filter(None, [f"{scheme}://{settings.store.endpoint}", users, f"buckets {', '.join(buckets)}"]))
 
 
 async def _checkpoint(settings: Settings) -> str:
@@ -114,9 +154,13 @@ CHECKS: dict[str, Check] = {
     "python": _python,
     "extensions": _extensions,
     "codecs": _codecs,
+    "decoders": _decoders,
     "device": _device,
     "checkpoint": _checkpoint,
+    "certificates": certificates,
     "broker": _broker,
     "topics": _topics,
+    "rights": rights,
     "store": _store,
+    "outcomes": outcomes,
 }

@@ -14,7 +14,9 @@ from aiokafka.errors import (
 
 from schemas.cloud_event import Headers
 from schemas.errors import BrokerUnavailable
+from streams.broker_errors import REFUSALS, not_permitted, unreachable
 from streams.deadline import ends_within
+from streams.kafka_security import client_options
 from streams.settings import KafkaSettings
 
 AWAY = (KafkaTimeoutError, KafkaUnavailableError, BrokerNotAvailableError)  # not marked retriable in aiokafka 0.14
@@ -39,6 +41,7 @@ class Producer:
 
         Raises:
             BrokerUnavailable: no broker answered.
+            ConfigError: the broker is not trusted, or does not accept us (`streams.broker_errors`).
         """
         self._producer = AIOKafkaProducer(
             bootstrap_servers=self._settings.bootstrap_servers,
@@ -48,26 +51,29 @@ class Producer:
             linger_ms=LINGER_MS,
             max_batch_size=MAX_BATCH_BYTES,
             request_timeout_ms=int(self._settings.request_timeout_s * 1000),
+            **client_options(self._settings),
         )
         try:
             await self._producer.start()
+        except REFUSALS as error:
+            await self._producer.stop()
+            raise not_permitted(error, "write to any topic", self._settings) from error
         except KafkaConnectionError as error:
             await self._producer.stop()
-            raise BrokerUnavailable(
-                f"no Kafka broker at {self._settings.bootstrap_servers}",
-                why=type(error).__name__,
-                remedy="Start the broker (`deeptrace dev up` for a local one) or correct DEEPTRACE_KAFKA__BOOTSTRAP_SERVERS.",
-            ) from error
+            raise await unreachable(self._settings) from error
 
     async def send(self, topic: str, *, key: bytes | None, value: bytes | None, headers: Headers = ()) -> None:
         """Send one record and wait until the broker has it. Records of many callers share a request.
 
         Raises:
             BrokerUnavailable: the broker did not take it in time; it may or may not be on the topic, send it again.
+            NotPermitted: the right to write was taken away. The worker ends; nothing was acknowledged, so nothing is lost.
         """
         assert self._producer is not None, "start() comes first"
         try:
             await self._producer.send_and_wait(topic, value, key=key, headers=list(headers))
+        except REFUSALS as error:
+            raise not_permitted(error, f"write to {topic}", self._settings) from error
         except KafkaError as error:
             if not (error.retriable or isinstance(error, AWAY)):
                 raise

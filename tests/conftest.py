@@ -29,7 +29,7 @@ class S3Server(NamedTuple):
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The first test that needs MinIO may have to wait for its build."""
     for item in items:
-        if "minio" in getattr(item, "fixturenames", ()):
+        if "minio_binary" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.timeout(_MINIO_BUILD_TIMEOUT_S))
 
 
@@ -74,15 +74,21 @@ def s3proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 
 
 @pytest.fixture(scope="session")
-def minio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    """A real MinIO; no buckets. Built once with Go into the cache where no binary is found, else skipped."""
-    if find_minio(default_cache_dir()) is None:
-        if shutil.which("go") is None:
-            pytest.skip("needs MinIO: neither `minio` nor the Go toolchain to build it is on PATH")
-        try:
-            build_minio(default_cache_dir())
-        except StackUnavailable as error:
-            pytest.skip(f"needs MinIO: {error}")
+def minio_binary() -> None:
+    """A MinIO that can be started. Built once with Go into the cache where no binary is found, else skipped."""
+    if find_minio(default_cache_dir()) is not None:
+        return
+    if shutil.which("go") is None:
+        pytest.skip("needs MinIO: neither `minio` nor the Go toolchain to build it is on PATH")
+    try:
+        build_minio(default_cache_dir())
+    except StackUnavailable as error:
+        pytest.skip(f"needs MinIO: {error}")
+
+
+@pytest.fixture(scope="session")
+def minio(minio_binary: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A real MinIO; no buckets."""
     server = start_minio(tmp_path_factory.mktemp("minio"))
     yield S3Server(server.address, server.access_key, server.secret_key, server.kind)
     server.stop()

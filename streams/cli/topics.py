@@ -1,15 +1,18 @@
 """`deeptrace topics`: what the broker should have, and has."""
 
 import asyncio
+from typing import Annotated, Literal
 
 import typer
 from rich.table import Table
 
 from streams import topics
+from streams.broker_access import drift_needs, kafka_acls, scoring_needs
 from streams.cli.console import AsJson, out, print_json
 from streams.cli.console import settings as read_settings
 
-app = typer.Typer(no_args_is_help=True, help="Plan and create the topics.")
+app = typer.Typer(no_args_is_help=True, help="Plan and create the topics, and show what rights a worker needs on them.")
+NEEDS = {"scoring": scoring_needs, "drift": drift_needs}
 
 
 @app.command()
@@ -22,6 +25,17 @@ def plan(as_json: AsJson = False) -> None:
 def apply(as_json: AsJson = False) -> None:
     """Create the topics that are missing. Existing topics are never changed."""
     _show(asyncio.run(topics.apply(read_settings().kafka)), missing="none (somebody else created it)", as_json=as_json)
+
+
+@app.command()
+def acls(
+    worker: Annotated[Literal["scoring", "drift"], typer.Argument(help="Whose rights.")],
+    principal: Annotated[str, typer.Option(help="Kafka user of the worker.")] = "User:deeptrace-worker",
+) -> None:
+    """Print the kafka-acls commands that give a worker the rights it needs, and no other."""
+    settings = read_settings().kafka
+    for command in kafka_acls(NEEDS[worker](settings), principal, settings.bootstrap_servers):
+        out.print(command, highlight=False, markup=False, soft_wrap=True)
 
 
 def _show(states: list[topics.TopicState], *, missing: str, as_json: bool) -> None:

@@ -19,6 +19,7 @@ from schemas import topics
 from schemas.errors import ConfigError, MessageInvalid
 from schemas.incoming import kafka_time
 from schemas.window import Observation
+from streams.broker_access import drift_needs, require_access
 from streams.deadline import ends_within
 from streams.drift.changelog_table import ChangelogTable
 from streams.drift.inbox import MAX_BATCH, Inbox
@@ -35,7 +36,7 @@ from streams.http import HealthServer
 from streams.ledger import Entry, Ledger
 from streams.producer import Producer
 from streams.settings import Settings
-from streams.topics import drift_table_changelog, plan, require
+from streams.topics import drift_table_changelog, plan
 
 TABLE = "windows"
 TICK_S = 1.0
@@ -93,7 +94,7 @@ class DriftService:
         """Check the topics, then join the group. Refuses to start where the table could not be restored."""
         kafka = self._settings.kafka
         changelog = drift_table_changelog(kafka)
-        await require(kafka, (topics.VERDICTS, topics.OBSERVATIONS, topics.WINDOWS, topics.DRIFT_ALERTS, changelog))
+        await require_access(kafka, drift_needs(kafka))
         partitions = {state.spec.name: state.partitions for state in await plan(kafka)}
         if partitions[topics.OBSERVATIONS] != partitions[changelog]:
             raise ConfigError(

@@ -1,9 +1,12 @@
 import base64
 import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from schemas.errors import StackUnavailable
 from streams.stack.artifacts import ensure_jars
+from streams.stack.broker_security import BrokerSecurity
 from streams.stack.java import java_command
 from streams.stack.launch import Launch, started
 from streams.stack.ports import LOOPBACK, free_ports
@@ -18,10 +21,11 @@ _PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@{host}:{controller_port}
-listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port}
-advertised.listeners=PLAINTEXT://{host}:{port}
+listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port}{front_listeners}
+advertised.listeners=PLAINTEXT://{host}:{port}{advertised_fronts}
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT{front_protocols}
+inter.broker.listener.name=PLAINTEXT
 log.dirs=data
 auto.create.topics.enable=false
 offsets.topic.replication.factor=1
@@ -50,44 +54,100 @@ logger.settings.level=WARN
 """
 
 
-def start_broker(state_dir: Path, *, port: int | None = None, launch: Launch | None = None) -> Server:
+@dataclass(frozen=True, slots=True)
+class Front:
+    """A listener more, for clients that come through something else (a proxy): it tells them to go on to `advertised_port`."""
+
+    port: int
+    advertised_port: int
+
+
+def start_broker(
+    state_dir: Path,
+    *,
+    port: int | None = None,
+    launch: Launch | None = None,
+    fronts: Sequence[Front] = (),
+    security: BrokerSecurity | None = None,
+) -> Server:
     """Start a single-node KRaft broker with its data under `state_dir`; it is ready when this returns.
 
-    Topics are not created by themselves. `address` is what clients bootstrap from. Raises StackUnavailable.
+    Topics are not created by themselves. `address` is what clients bootstrap from; with `security` there are listeners more, and ACLs.
+    Raises StackUnavailable.
     """
     launch = launch or Launch()
-    return started(prepare_broker(state_dir, port=port, launch=launch), launch)
+    return started(prepare_broker(state_dir, port=port, launch=launch, fronts=fronts, security=security), launch)
 
 
-def prepare_broker(state_dir: Path, *, port: int | None, launch: Launch) -> Server:
-    """Do everything up to the start: get the jars, write the configuration, format the data folder."""
+def prepare_broker(
+    state_dir: Path,
+    *,
+    port: int | None,
+    launch: Launch,
+    fronts: Sequence[Front] = (),
+    security: BrokerSecurity | None = None,
+) -> Server:
+    """Do everything up to the start of a broker that is its own controller."""
+    free_port, controller_port = free_ports(2)
+    port = port or free_port
+    secured = security.listeners if security else ""
+    properties = _PROPERTIES.format(
+        host=LOOPBACK,
+        port=port,
+        controller_port=controller_port,
+        front_listeners="".join(f",FRONT{n}://{LOOPBACK}:{front.port}" for n, front in enumerate(fronts)) + secured,
+        advertised_fronts="".join(f",FRONT{n}://{LOOPBACK}:{front.advertised_port}" for n, front in enumerate(fronts))
+        + secured,
+        front_protocols="".join(f",FRONT{n}:PLAINTEXT" for n in range(len(fronts)))
+        + (security.protocols if security else ""),
+    )
+    return prepare_node(state_dir, properties, port=port, launch=launch, security=security)
+
+
+def prepare_node(
+    state_dir: Path,
+    properties: str,
+    *,
+    port: int,
+    launch: Launch,
+    cluster_id: str | None = None,
+    security: BrokerSecurity | None = None,
+) -> Server:
+    """Do everything up to the start of a node with these properties: get the jars, write the configuration, format the data folder.
+
+    Nodes of one cluster have the same `cluster_id`; one is made up where there is none.
+    """
     jars = ensure_jars("kafka", launch.cache_dir, progress=launch.progress, cancelled=launch.cancelled)
     work_dir = state_dir.resolve() / "broker"
     work_dir.mkdir(parents=True, exist_ok=True)
-    free_port, controller_port = free_ports(2)
-    port = port or free_port
-    (work_dir / "server.properties").write_text(
-        _PROPERTIES.format(host=LOOPBACK, port=port, controller_port=controller_port), encoding="utf-8"
-    )
+    properties += security.write(work_dir) if security else ""
+    (work_dir / "server.properties").write_text(properties, encoding="utf-8")
     (work_dir / "log4j2.properties").write_text(_LOGGING, encoding="utf-8")
-    properties = {"log4j2.configurationFile": "log4j2.properties"}
+    options = {"log4j2.configurationFile": "log4j2.properties"}
     log = state_dir.resolve() / "logs" / "broker.log"
     if not (work_dir / "data" / "meta.properties").exists():
-        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        arguments = ["format", "--cluster-id", cluster_id, "--config", "server.properties"]
-        command = java_command(work_dir, "kafka.tools.StorageTool", arguments, jars=jars, properties=properties)
+        arguments = ["format", "--cluster-id", cluster_id or new_cluster_id(), "--config", "server.properties"]
+        arguments += security.format_arguments if security else []
+        command = java_command(work_dir, "kafka.tools.StorageTool", arguments, jars=jars, properties=options)
         _format(command, work_dir, log.with_name("broker-format.log"))
     return Server(
         ServerSpec(
             name="broker",
             port=port,
-            command=java_command(work_dir, "kafka.Kafka", ["server.properties"], jars=jars, properties=properties),
+            command=java_command(work_dir, "kafka.Kafka", ["server.properties"], jars=jars, properties=options),
             work_dir=work_dir,
             log=log,
             is_ready=lambda: broker_is_ready(port),
         ),
         bound=launch.bound,
     )
+
+
+def new_cluster_id() -> str:
+    """Make up an id; one that starts with a dash would be an option to the tool that formats (1 in 64 did)."""
+    while (made := base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")).startswith("-"):
+        pass
+    return made
 
 
 def _format(command: list[str], work_dir: Path, log: Path) -> None:

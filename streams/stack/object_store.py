@@ -11,6 +11,7 @@ from streams.stack.minio_binary import find_minio
 from streams.stack.ports import LOOPBACK, free_ports
 from streams.stack.readiness import store_is_ready
 from streams.stack.server import Server, ServerSpec
+from streams.stack.server_tls import ServerTls
 
 StoreKind = Literal["minio", "s3proxy"]
 
@@ -75,13 +76,14 @@ def start_minio(
     port: int | None = None,
     credentials: Credentials | None = None,
     launch: Launch | None = None,
+    tls: ServerTls | None = None,
 ) -> ObjectStoreServer:
-    """Start a MinIO over a folder under `state_dir`; it is ready when this returns.
+    """Start a MinIO over a folder under `state_dir`; it is ready when this returns. With `tls` it speaks nothing else.
 
     Raises StackUnavailable, also when there is no binary: `build_minio` makes one.
     """
     launch = launch or Launch()
-    return started(prepare_minio(state_dir, port=port, credentials=credentials, launch=launch), launch)
+    return started(prepare_minio(state_dir, port=port, credentials=credentials, launch=launch, tls=tls), launch)
 
 
 def prepare_s3proxy(
@@ -124,7 +126,12 @@ def _escaped(path: Path) -> str:
 
 
 def prepare_minio(
-    state_dir: Path, *, port: int | None, credentials: Credentials | None, launch: Launch
+    state_dir: Path,
+    *,
+    port: int | None,
+    credentials: Credentials | None,
+    launch: Launch,
+    tls: ServerTls | None = None,
 ) -> ObjectStoreServer:
     """Do everything up to the start: find the binary and make its folders."""
     binary = find_minio(launch.cache_dir)
@@ -146,7 +153,18 @@ def prepare_minio(
         "MINIO_UPDATE": "off",  # it asks the network for news otherwise
         "HOME": str(work_dir),
     }
-    return _server(state_dir, "minio", command, env, port, credentials, launch)
+    if tls is not None:
+        _write_certificate(work_dir / "certs", tls)
+    return _server(state_dir, "minio", command, env, port, credentials, launch, ca=tls.ca if tls else None)
+
+
+def _write_certificate(folder: Path, tls: ServerTls) -> None:
+    """Put certificate and key where MinIO looks for them, under the names it expects."""
+    folder.mkdir(exist_ok=True)
+    (folder / "public.crt").write_bytes(tls.certificate.read_bytes())
+    key = folder / "private.key"
+    key.touch(mode=0o600)
+    key.write_bytes(tls.key.read_bytes())
 
 
 def _work_dir(state_dir: Path, kind: StoreKind) -> Path:
@@ -163,6 +181,8 @@ def _server(
     port: int,
     credentials: Credentials,
     launch: Launch,
+    *,
+    ca: Path | None = None,
 ) -> ObjectStoreServer:
     spec = ServerSpec(
         name=kind,
@@ -170,7 +190,7 @@ def _server(
         command=command,
         work_dir=state_dir.resolve() / kind,
         log=state_dir.resolve() / "logs" / f"{kind}.log",
-        is_ready=lambda: store_is_ready(port, credentials.access_key, credentials.secret_key),
+        is_ready=lambda: store_is_ready(port, credentials.access_key, credentials.secret_key, ca=ca),
         env=env,
     )
     return ObjectStoreServer(spec, bound=launch.bound, credentials=credentials, kind=kind)

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import threading
+from pathlib import Path
 
 from streams.stack.ports import LOOPBACK
 
@@ -38,21 +39,21 @@ async def _has_brokers(port: int) -> bool:
         await client.close()
 
 
-def store_is_ready(port: int, access_key: str, secret_key: str) -> bool:
-    """Tell whether the store answers a signed request (the list of buckets)."""
+def store_is_ready(port: int, access_key: str, secret_key: str, *, ca: Path | None = None) -> bool:
+    """Tell whether the store answers a signed request (the list of buckets), over TLS when a `ca` is given."""
     if not _accepts(port):
         return False
     import urllib3
     from minio import Minio
     from minio.error import MinioException
 
-    http = urllib3.PoolManager(timeout=_TIMEOUT_S, retries=False)
+    http = urllib3.PoolManager(timeout=_TIMEOUT_S, retries=False, ca_certs=None if ca is None else str(ca))
     try:
         client = Minio(
             f"{LOOPBACK}:{port}",
             access_key=access_key,
             secret_key=secret_key,
-            secure=False,
+            secure=ca is not None,
             region="us-east-1",
             http_client=http,
         )

@@ -10,6 +10,7 @@ from minio import Minio
 from minio.commonconfig import ENABLED
 from minio.versioningconfig import VersioningConfig
 
+from storage.by_bucket import ByBucket
 from storage.memory import MemoryStore
 from storage.minio_store import MinioStore
 from storage.store import ObjectStore
@@ -44,13 +45,20 @@ class Server:
 @pytest.fixture(
     params=[
         "memory",
+        "by_bucket",
         pytest.param("s3proxy", marks=pytest.mark.integration),
         pytest.param("minio", marks=[pytest.mark.integration, pytest.mark.timeout(1200)]),  # it may have to be built
     ]
 )
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
     bucket, missing = (f"deeptrace-test-{secrets.token_hex(6)}" for _ in range(2))
-    if request.param == "memory":
+    name = request.param
+    if request.param == "by_bucket":
+        name = "memory"  # what lies behind it
+        one, other = (MemoryStore([owned], create_buckets=False) for owned in (bucket, missing))
+        connect = partial(ByBucket, {bucket: one, missing: other})
+        enable_versions = lambda: None  # noqa: E731  # as below
+    elif request.param == "memory":
         connect = partial(MemoryStore, [bucket, missing], create_buckets=False)
         enable_versions = lambda: None  # noqa: E731  # it always has them
     else:
@@ -63,7 +71,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
         )
     store = connect()
     store.ensure_bucket(bucket)
-    yield Server(request.param, store, bucket, missing, connect, enable_versions)
+    yield Server(name, store, bucket, missing, connect, enable_versions)
     store.close()
 
 

@@ -1,0 +1,42 @@
+"""What the two users of the object store must be allowed to do, as S3 policies: all of it, and nothing else."""
+
+from collections.abc import Iterable
+from typing import Any
+
+Policy = dict[str, Any]
+
+PROBES = "outcomes/probe-*"
+OUTCOMES = "outcomes/*"
+
+
+def read_images(image_buckets: Iterable[str]) -> Policy:
+    """Return the policy of the first user: get images, and tell a missing one from one that is denied."""
+    buckets = list(image_buckets)
+    return _policy(
+        _allow("GetObject", "GetObjectVersion", on=[f"{bucket}/*" for bucket in buckets]),
+        _allow(
+            "ListBucket", on=buckets
+        ),  # without it a store answers 403 where an object is missing, and to "is there a bucket"
+    )
+
+
+def write_results(*, overlay_bucket: str, overlay_prefix: str, outcome_bucket: str) -> Policy:
+    """Return the policy of the second user: put overlays, put and get outcomes. It deletes its own probes and nothing else."""
+    return _policy(
+        _allow("PutObject", on=[f"{overlay_bucket}/{overlay_prefix}*"]),
+        _allow("PutObject", "GetObject", on=[f"{outcome_bucket}/{OUTCOMES}"]),
+        _allow("DeleteObject", on=[f"{outcome_bucket}/{PROBES}"]),
+        _allow("ListBucket", on=dict.fromkeys((overlay_bucket, outcome_bucket))),
+    )
+
+
+def _policy(*statements: Policy) -> Policy:
+    return {"Version": "2012-10-17", "Statement": list(statements)}
+
+
+def _allow(*actions: str, on: Iterable[str]) -> Policy:
+    return {
+        "Effect": "Allow",
+        "Action": [f"s3:{action}" for action in actions],
+        "Resource": [f"arn:aws:s3:::{resource}" for resource in on],
+    }
