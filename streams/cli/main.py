@@ -6,7 +6,21 @@ import typer
 from typer.core import TyperGroup
 
 from schemas.errors import DeepTraceError
-from streams.cli import classify, config, demo, dev, dlq, doctor, publish, storage, topics, watch, workers
+from streams.cli import (
+    audit,
+    classify,
+    config,
+    demo,
+    dev,
+    dlq,
+    doctor,
+    outcome,
+    publish,
+    storage,
+    topics,
+    watch,
+    workers,
+)
 from streams.cli.console import print_error, print_unexpected
 
 EXIT_UNEXPECTED = 70
@@ -56,6 +70,8 @@ app.command("watch")(watch.watch)
 app.command("worker")(workers.worker)
 app.command("drift-worker")(workers.drift_worker)
 app.command("doctor")(doctor.doctor)
+app.command("audit")(audit.audit)
+app.command("outcome")(outcome.outcome)
 app.add_typer(dev.app, name="dev")
 app.add_typer(topics.app, name="topics")
 app.add_typer(storage.app, name="storage")

@@ -61,9 +61,9 @@ def test_every_command_and_every_option_says_what_it_is_for(path):
 def test_the_promised_commands_are_there():
     """The list that the README and the issue name."""
     assert {" ".join(path) for path in commands()} == {
-        *("demo", "classify", "publish", "watch", "worker", "drift-worker", "doctor"),
+        *("demo", "classify", "publish", "watch", "worker", "drift-worker", "doctor", "audit", "outcome"),
         *("dev up", "dev down", "dev status", "topics plan", "topics apply", "storage init"),
-        *("dlq list", "dlq show", "config show"),
+        *("dlq list", "dlq show", "dlq replay", "config show", "topics acls", "storage policies"),
     }
 
 
@@ -185,7 +185,11 @@ async def test_an_operators_round(world):
     (world.folder / "pictures" / "one.png").write_bytes(picture(1))
     doctor = await asyncio.to_thread(world.run, "doctor", "--json")
     assert {row["check"]: row["ok"] for row in map(json.loads, doctor.stdout.splitlines())} == dict.fromkeys(
-        ("python", "extensions", "codecs", "device", "checkpoint", "broker", "topics", "store"), True
+        (
+            *("python", "extensions", "codecs", "decoders", "device", "checkpoint", "certificates", "broker", "topics"),
+            *("rights", "store", "outcomes"),
+        ),
+        True,
     )
     published = await asyncio.to_thread(world.run, "publish", "pictures", "--tenant", "acme", "--json")
     [ref] = map(json.loads, published.stdout.splitlines())
