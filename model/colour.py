@@ -26,7 +26,9 @@ def _parts(image: Image.Image, flags: set[str]) -> tuple[Image.Image, Image.Imag
     """Split into colour (L, RGB or CMYK) and alpha, which is None where every pixel is opaque."""
     if image.mode.startswith("I"):
         flags.add("sixteen_bit")
-        wide = np.asarray(image).astype(np.int64).clip(0, 0xFFFF)
+        wide = np.asarray(image)
+        if wide.dtype != np.uint16:  # a whole copy more, of 40 megapixels it may be
+            wide = wide.astype(np.int64).clip(0, 0xFFFF)
         return Image.fromarray((wide >> 8).astype(np.uint8)), None
     if image.mode == "CMYK":
         flags.add("cmyk")

@@ -20,6 +20,7 @@ from model.frames import count_frames
 from model.header import declared_size
 from model.limits import DecodeLimits
 from model.sniff import FORMATS, Format, sniff
+from model.structure import check_structure
 from schemas.errors import (
     DecodeMemoryExceeded,
     DeepTraceError,
@@ -65,10 +66,11 @@ def decode(data: bytes, limits: DecodeLimits) -> Decoded:
     if not data:
         raise ObjectEmpty("the object holds no bytes", remedy="Upload the image again.")
     if len(data) > limits.max_bytes:
-        raise ObjectTooLarge(f"the object holds {len(data)} bytes", why=f"at most {limits.max_bytes} are decoded")
+        raise too_large(data, limits)
     kind = sniff(data)
     if size := declared_size(data, kind):
         _check_size(size, kind, limits)
+    check_structure(data, kind, size, limits)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -82,6 +84,11 @@ def decode(data: bytes, limits: DecodeLimits) -> Decoded:
         raise DecodeMemoryExceeded(f"the {kind} needs too much memory to decode") from None
     except Exception as error:  # what Pillow raises on bad files is not a closed set
         raise why_refused(data, kind, error) from error
+
+
+def too_large(data: bytes, limits: DecodeLimits) -> ObjectTooLarge:
+    """Return the rejection of an object that has more bytes than are decoded."""
+    return ObjectTooLarge(f"the object holds {len(data)} bytes", why=f"at most {limits.max_bytes} are decoded")
 
 
 def _decode(data: bytes, kind: Format, limits: DecodeLimits) -> Decoded:

@@ -7,11 +7,12 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Self
 
-from model.decoder_child import ChildDied, ChildLate, DecoderChild
+from model.decode import too_large
+from model.decoder_child import ChildDied, ChildLate, DecoderChild, Sandbox
 from model.limits import DEFAULT_LIMITS, DecodeLimits
 from model.pixels import Pixels
 from model.policy import DEFAULT_POLICY, PixelPolicy
-from schemas.errors import DecodeCrash, DecodeMemoryExceeded, DecodeTimeout
+from schemas.errors import DecodeCrash, DecodeMemoryExceeded, DecodeTimeout, ImageTooComplex
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +26,19 @@ class DecodePool:
     """`size` decoder processes, each fed by a thread of its own; the event loop never waits on a pipe."""
 
     def __init__(
-        self, size: int, *, limits: DecodeLimits = DEFAULT_LIMITS, policy: PixelPolicy = DEFAULT_POLICY
+        self,
+        size: int,
+        *,
+        limits: DecodeLimits = DEFAULT_LIMITS,
+        policy: PixelPolicy = DEFAULT_POLICY,
+        sandbox: Sandbox = "auto",
     ) -> None:
         """Start the processes in the background; `warm_up` waits for them."""
         if size < 1:
             raise ValueError(f"a pool needs at least one process, not {size}")
+        self._limits = limits
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._lanes = [_Lane(limits, policy) for _ in range(size)]
+        self._lanes = [_Lane(limits, policy, sandbox) for _ in range(size)]
         self._threads = [
             threading.Thread(target=lane.serve, args=(self._jobs,), name=f"decoder-{index}", daemon=True)
             for index, lane in enumerate(self._lanes)
@@ -54,11 +61,13 @@ class DecodePool:
     async def decode(self, data: bytes, *, seed: bytes) -> Pixels:
         """Decode one image; the same bytes and seed give the same pixels.
 
-        Raises a rejection of the image, `DecodeTimeout` past the wall or CPU limit, `DecodeCrash` when two processes died of
-        it, `DecoderUnavailable` when no process can be started. Other images never notice.
+        Raises a rejection of the image (`ImageTooComplex` past the CPU limit, `DecodeCrash` when two processes died of it),
+        `DecodeTimeout` past the wall limit, `DecoderUnavailable` when no process can be started. Other images never notice.
         """
         if not self._open:
             raise RuntimeError("the pool is closed")
+        if len(data) > self._limits.max_bytes:  # not worth the way to a decoder, which would say the same
+            raise too_large(data, self._limits)
         job = _Job(data, seed)
         self._jobs.put(job)
         return await asyncio.wrap_future(job.answer)
@@ -72,6 +81,11 @@ class DecodePool:
     def restarts(self) -> int:
         """How many processes were given up so far because they died, were late or ran out of memory; worn ones do not count."""
         return sum(lane.restarts for lane in self._lanes)
+
+    @property
+    def sandboxed(self) -> bool:
+        """Whether every decoder that runs now can open and call nothing (model/sandbox.py); known once warm."""
+        return all(lane.sandboxed for lane in self._lanes)
 
     @property
     def pids(self) -> list[int]:
@@ -97,11 +111,12 @@ class DecodePool:
 class _Lane:
     """One thread and its decoder process; the process is replaced when it is worn, dead or late."""
 
-    def __init__(self, limits: DecodeLimits, policy: PixelPolicy) -> None:
+    def __init__(self, limits: DecodeLimits, policy: PixelPolicy, sandbox: Sandbox) -> None:
         self.ready: Future[None] = Future()
         self.restarts = 0
         self._limits = limits
         self._policy = policy
+        self._sandbox: Sandbox = sandbox
         self._child: DecoderChild | None = None
         self._spent_s = 0.0  # CPU time of the processes that are gone
 
@@ -114,6 +129,11 @@ class _Lane:
     def pid(self) -> int | None:
         child = self._child
         return child.pid if child else None
+
+    @property
+    def sandboxed(self) -> bool:
+        child = self._child
+        return child is None or child.sandboxed
 
     def serve(self, jobs: "queue.SimpleQueue[_Job | None]") -> None:
         try:
@@ -142,8 +162,10 @@ class _Lane:
             except ChildDied as died:
                 self._drop()
                 if died.cpu_exceeded:
-                    raise DecodeTimeout(
-                        "decoding took too long", why=f"more than {self._limits.cpu_s} s of CPU"
+                    raise ImageTooComplex(
+                        "the image takes too long to decode",
+                        why=f"more than {self._limits.cpu_s} s of CPU time",
+                        remedy="Save it anew, smaller, and upload it again.",
                     ) from None
                 cause = died.cause
             except DecodeMemoryExceeded:
@@ -158,7 +180,7 @@ class _Lane:
         )
 
     def _start(self) -> DecoderChild:
-        self._child = DecoderChild(self._limits, self._policy)
+        self._child = DecoderChild(self._limits, self._policy, self._sandbox)
         return self._child
 
     def _drop(self, *, kill: bool = True) -> None:

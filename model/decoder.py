@@ -1,7 +1,8 @@
 """The decoder process: `python -P -m model.decoder`, started by the pool and by nothing else.
 
 It reads images from standard input and writes pixels to standard output until its input ends. It holds no credentials, no torch
-and no open file but its pipes; it may take so much memory and time and no more; and it dies with its parent.
+and no open file but its pipes; it may take so much memory and time and no more; it can open nothing, where the platform has a sandbox
+(model/sandbox.py) call nothing; and it dies with its parent.
 """
 
 import ctypes
@@ -15,6 +16,8 @@ import time
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from model.decoder_wire import Buffer
 
 _PR_SET_PDEATHSIG: Final = 1
@@ -35,15 +38,20 @@ def main() -> None:
         from model.limits import DecodeLimits
         from model.pixels import preprocess
         from model.policy import policy_of
+        from model.rehearsal import rehearse
+        from model.sandbox import enter
 
         limits = DecodeLimits(**settings["limits"])
         policy = policy_of(settings["preprocess_id"])
         check_codecs()
+        rehearse(policy, limits)
         _limit_process(limits.memory_bytes)
+        sandboxed = settings["sandbox"] != "off" and enter()
+        _check_sandbox(sandboxed, required=settings["sandbox"] == "required", rehearse=lambda: rehearse(policy, limits))
     except DeepTraceError as error:
         _send(replies, wire.pack_error(error, time.process_time()))
         return
-    _send(replies, wire.pack_reply(wire.Kind.READY, {"cpu_s": time.process_time()}))
+    _send(replies, wire.pack_ready(time.process_time(), sandboxed=sandboxed))
 
     while head := requests.read(wire.REQUEST.size):
         seed_bytes, data_bytes = wire.REQUEST.unpack(head)
@@ -73,9 +81,34 @@ def _die_with_parent() -> None:
 
 
 def _limit_process(memory_bytes: int) -> None:
+    """Hard limits, which hold on platforms without the sandbox too; a decoder that runs as root could raise them there."""
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # pipes are no files: a decoder has no business writing one
+    resource.setrlimit(
+        resource.RLIMIT_NOFILE, (0, 0)
+    )  # what is open stays open; no file, no socket can be opened any more
+    resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
+
+
+def _check_sandbox(sandboxed: bool, *, required: bool, rehearse: "Callable[[], None]") -> None:
+    """Raise `ConfigError` where the sandbox is missing and may not be, or where a format does not decode inside it."""
+    from schemas.errors import ConfigError
+
+    if not sandboxed and required:
+        raise ConfigError(
+            "decoders cannot be sandboxed here",
+            why="this platform has no seccomp filters",
+            remedy="Run on Linux (x86_64 or aarch64), or do not require the sandbox.",
+        )
+    try:
+        rehearse()
+    except Exception as error:
+        raise ConfigError(
+            "decoding does not work within the decoder's limits",
+            why=f"{type(error).__name__}: memory_bytes is too small, or the C library needs a call that the sandbox refuses",
+            remedy="Raise the decoder's memory; else report the platform, and turn the sandbox off until then.",
+        ) from error
 
 
 def _limit_cpu(cpu_s: int) -> None:

@@ -8,12 +8,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, Literal
 
 import numpy as np
 
+from model import decoder_reply as reply
 from model import decoder_wire as wire
 from model.limits import DecodeLimits
 from model.pixels import Pixels
@@ -25,14 +27,20 @@ _PIPE_BYTES: Final = 1 << 20  # the largest an unprivileged process may ask for;
 _START_S: Final = 60.0
 _STOP_S: Final = 2.0
 
+Sandbox = Literal["auto", "required", "off"]
+"""Whether decoders go into the sandbox: where the platform has one; or else do not start; or never."""
+
 
 class ChildDied(Exception):
-    """The process ended before it answered; an event for the pool, not an error of the tree."""
+    """The process ended before it answered, or answered nonsense and was killed; an event for the pool, not an error of the tree."""
 
-    def __init__(self, returncode: int) -> None:
+    def __init__(self, returncode: int, cause: str = "") -> None:
         super().__init__(returncode)
         self.cpu_exceeded = returncode == -signal.SIGXCPU
-        self.cause = signal.Signals(-returncode).name if returncode < 0 else f"exit code {returncode}"
+        self.cause = cause or (signal.Signals(-returncode).name if returncode < 0 else f"exit code {returncode}")
+
+    def __str__(self) -> str:
+        return self.cause
 
 
 class ChildLate(Exception):
@@ -42,12 +50,13 @@ class ChildLate(Exception):
 class DecoderChild:
     """One decoder process; used by one thread, which must outlive it (Linux counts that thread as its parent)."""
 
-    def __init__(self, limits: DecodeLimits, policy: PixelPolicy) -> None:
+    def __init__(self, limits: DecodeLimits, policy: PixelPolicy, sandbox: Sandbox = "auto") -> None:
         """Start the process and wait until it is ready; raises `DecoderUnavailable`, or the `ConfigError` it found."""
         self.served = 0
         self.cpu_s = 0.0
         self._limits = limits
-        settings = json.dumps({"limits": asdict(limits), "preprocess_id": policy.preprocess_id})
+        self._policy = policy
+        settings = json.dumps({"limits": asdict(limits), "preprocess_id": policy.preprocess_id, "sandbox": sandbox})
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "model.decoder", settings],
@@ -68,12 +77,9 @@ class DecoderChild:
             os.set_blocking(descriptor, False)
             _widen(descriptor)
         try:
-            kind, facts, _ = self._answer(time.monotonic() + _START_S)
+            self.sandboxed = self._ready(time.monotonic() + _START_S)
         except (ChildDied, ChildLate) as error:
             raise _unavailable(str(error) or "it was not ready in time") from error
-        if kind is not wire.Kind.READY:
-            self.kill()
-            raise wire.unpack_error(facts)
 
     @property
     def pid(self) -> int:
@@ -86,10 +92,12 @@ class DecoderChild:
         self.served += 1
         for part in (wire.REQUEST.pack(len(seed), len(data)) + seed, data):
             self._write(part, deadline)
-        kind, facts, arrays = self._answer(deadline)
-        if kind is wire.Kind.PIXELS:
-            return wire.unpack_pixels(facts, arrays)
-        raise wire.unpack_error(facts)
+        with self._disbelief():
+            kind, text, arrays = self._answer(deadline)
+            if kind is wire.Kind.PIXELS:
+                return reply.read_pixels(self._heard(reply.PixelFacts.read(text)), arrays, self._policy)
+            rejection = reply.read_rejection(self._heard(reply.ErrorFacts.read(text)))
+        raise rejection
 
     def close(self) -> None:
         """End the process by ending its input; killed where that does not do."""
@@ -106,11 +114,32 @@ class DecoderChild:
             pipe.close()
         return returncode
 
-    def _answer(self, deadline: float) -> tuple[wire.Kind, dict[str, Any], memoryview]:
-        kind, text_bytes, array_bytes = wire.REPLY.unpack(self._read(wire.REPLY.size, deadline))
-        facts: dict[str, Any] = json.loads(bytes(self._read(text_bytes, deadline)))
-        self.cpu_s = facts["cpu_s"]
-        return wire.Kind(kind), facts, self._read(array_bytes, deadline)
+    def _ready(self, deadline: float) -> bool:
+        """Wait until the process has loaded everything; return whether it sits in the sandbox."""
+        with self._disbelief():
+            kind, text, _ = self._answer(deadline)
+            if kind is wire.Kind.READY:
+                return self._heard(reply.ReadyFacts.read(text)).sandboxed
+            refusal = reply.read_refusal(reply.ErrorFacts.read(text))
+        self.kill()
+        raise refusal
+
+    def _answer(self, deadline: float) -> tuple[wire.Kind, memoryview, memoryview]:
+        kind, text_bytes, array_bytes = reply.read_head(self._read(wire.REPLY.size, deadline))
+        return kind, self._read(text_bytes, deadline), self._read(array_bytes, deadline)
+
+    def _heard(self, facts: reply.FactsT) -> reply.FactsT:
+        self.cpu_s = max(self.cpu_s, facts.cpu_s)  # it is a counter, whatever the child says
+        return facts
+
+    @contextlib.contextmanager
+    def _disbelief(self) -> Iterator[None]:
+        """End a process that answers nonsense: a file has taken it over, or broken its memory."""
+        try:
+            yield
+        except reply.ReplyGarbled as garbled:
+            self.kill()
+            raise ChildDied(-signal.SIGKILL, f"a garbled reply ({garbled})") from None
 
     def _write(self, data: bytes, deadline: float) -> None:
         rest = memoryview(data)

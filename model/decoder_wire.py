@@ -1,11 +1,11 @@
 """What parent and decoder say to each other over two pipes: lengths, a little JSON, raw arrays. Nothing that can run code.
 
-A request is the lengths of seed and data, then both. A reply is its kind and the lengths of its JSON and its arrays, then both.
+A request is the lengths of seed and data, then both. A reply is its kind and the lengths of its JSON and its arrays, then both;
+`model/decoder_reply.py` reads it. The `cpu_s` in each is the CPU time that the decoder has used since its start.
 """
 
 import enum
 import json
-import math
 import struct
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -13,14 +13,17 @@ from typing import Any, Final
 import numpy as np
 
 from model.pixels import Pixels
-from schemas.errors import DeepTraceError, leaves
+from schemas.errors import DeepTraceError
 
 REQUEST: Final = struct.Struct("!II")
 REPLY: Final = struct.Struct("!BII")
+MAX_TEXT: Final = 512
 
 Buffer = bytes | memoryview
 
-_ARRAYS: Final = (("crops", np.uint8), ("boxes", np.int32), ("view", np.uint8), ("thumb", np.uint8))
+ARRAYS: Final = tuple(
+    (name, np.dtype(kind)) for name, kind in (("crops", "u1"), ("boxes", "i4"), ("view", "u1"), ("thumb", "u1"))
+)
 _FACTS: Final = ("format", "width", "height", "frames", "flags", "preprocess_id")
 
 
@@ -32,39 +35,25 @@ class Kind(enum.IntEnum):
     ERROR = 2
 
 
-def pack_reply(kind: Kind, facts: Mapping[str, Any], arrays: Sequence[Buffer] = ()) -> list[Buffer]:
-    """Frame one reply; the parts are to be written one after the other."""
-    text = json.dumps(facts, separators=(",", ":")).encode()
-    return [REPLY.pack(kind, len(text), sum(len(array) for array in arrays)) + text, *arrays]
+def pack_ready(cpu_s: float, *, sandboxed: bool) -> list[Buffer]:
+    """Frame the word that images may come; the parts are to be written one after the other."""
+    return _frame(Kind.READY, {"cpu_s": cpu_s, "sandboxed": sandboxed})
 
 
 def pack_pixels(pixels: Pixels, cpu_s: float) -> list[Buffer]:
-    """Frame the picture and the CPU time the decoder has used since its start."""
-    arrays = [np.ascontiguousarray(getattr(pixels, name)) for name, _ in _ARRAYS]
+    """Frame the picture."""
+    arrays = [np.ascontiguousarray(getattr(pixels, name)) for name, _ in ARRAYS]
     facts = {name: getattr(pixels, name) for name in _FACTS}
-    facts["shapes"] = [array.shape for array in arrays]
-    return pack_reply(Kind.PIXELS, facts | {"cpu_s": cpu_s}, [array.data.cast("B") for array in arrays])
+    facts |= {"shapes": [array.shape for array in arrays], "cpu_s": cpu_s}
+    return _frame(Kind.PIXELS, facts, [array.data.cast("B") for array in arrays])
 
 
 def pack_error(error: DeepTraceError, cpu_s: float) -> list[Buffer]:
     """Frame an error by its code."""
-    facts = {"code": error.code, "message": error.message, "why": error.why, "remedy": error.remedy}
-    return pack_reply(Kind.ERROR, facts | {"cpu_s": cpu_s})
+    texts = {name: str(getattr(error, name))[:MAX_TEXT] for name in ("message", "why", "remedy")}
+    return _frame(Kind.ERROR, {"code": error.code, "cpu_s": cpu_s, **texts})
 
 
-def unpack_pixels(facts: Mapping[str, Any], buffer: memoryview) -> Pixels:
-    """Lay the arrays over the buffer without copying it."""
-    arrays: dict[str, Any] = {}
-    start = 0
-    for (name, dtype), shape in zip(_ARRAYS, facts["shapes"], strict=True):
-        count = math.prod(shape)
-        arrays[name] = np.frombuffer(buffer, dtype, count, start).reshape(shape)
-        start += arrays[name].nbytes
-    known = {name: facts[name] for name in _FACTS}
-    return Pixels(**arrays, **known | {"flags": tuple(facts["flags"])})
-
-
-def unpack_error(facts: Mapping[str, Any]) -> DeepTraceError:
-    """Return the error of the tree that has this code."""
-    classes = {leaf.code: leaf for leaf in leaves()}
-    return classes[facts["code"]](facts["message"], why=facts["why"], remedy=facts["remedy"])
+def _frame(kind: Kind, facts: Mapping[str, Any], arrays: Sequence[Buffer] = ()) -> list[Buffer]:
+    text = json.dumps(facts, separators=(",", ":")).encode()
+    return [REPLY.pack(kind, len(text), sum(len(array) for array in arrays)) + text, *arrays]

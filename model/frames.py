@@ -2,10 +2,8 @@
 
 from PIL import Image
 
+from model.gif_blocks import EXTENSION, IMAGE, TRAILER, table_bytes
 from model.sniff import Format
-
-_EXTENSION, _IMAGE, _TRAILER = 0x21, 0x2C, 0x3B
-_TABLE_FLAG = 0x80
 
 
 def count_frames(data: bytes, kind: Format, image: Image.Image, cap: int) -> int:
@@ -22,24 +20,19 @@ def gif_frames(data: bytes, cap: int) -> tuple[int, bool]:
 
     Pillow's `n_frames` walks all of them; a 32 MiB file can hold millions.
     """
-    frames, at = 0, 13 + _table_bytes(data[10:11])
+    frames, at = 0, 13 + table_bytes(data[10:11])
     while at < len(data) and frames <= cap:
         block = data[at]
-        if block == _TRAILER:
+        if block == TRAILER:
             return frames, True
-        if block == _EXTENSION:
+        if block == EXTENSION:
             at = _skip_blocks(data, at + 2)
-        elif block == _IMAGE:
+        elif block == IMAGE:
             frames += 1
-            at = _skip_blocks(data, at + 11 + _table_bytes(data[at + 9 : at + 10]))
+            at = _skip_blocks(data, at + 11 + table_bytes(data[at + 9 : at + 10]))
         else:  # Pillow skips what it does not know, byte by byte
             at += 1
     return frames, frames > cap
-
-
-def _table_bytes(packed: bytes) -> int:
-    """Size of the colour table that a packed field announces."""
-    return 3 << (packed[0] & 7) + 1 if packed and packed[0] & _TABLE_FLAG else 0
 
 
 def _skip_blocks(data: bytes, at: int) -> int:

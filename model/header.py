@@ -1,14 +1,13 @@
 """What a file declares in its header, read without a decoder: the first fence against bombs."""
 
+from itertools import islice
 from typing import Final, Literal
 
+from model.jpeg_segments import FRAMES, segments
 from model.sniff import Format
 
 _Order = Literal["big", "little"]
-
-# Start-of-frame markers of JPEG; C4, C8 and CC in their midst mean other things.
-_FRAME_MARKERS: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_BARE_MARKERS: Final = frozenset({0x01, *range(0xD0, 0xD9)})
+_MOST_SEGMENTS: Final = 10_000  # a file of 32 MiB may hold millions; model/structure.py refuses it, but not here
 
 
 def declared_size(data: bytes, kind: Format) -> tuple[int, int] | None:
@@ -46,17 +45,7 @@ def _webp(data: bytes) -> tuple[int, int] | None:
 
 
 def _jpeg(data: bytes) -> tuple[int, int] | None:
-    at = 2
-    while at + 9 <= len(data):
-        if data[at] != 0xFF:  # noqa: PLR2004 -- every marker starts with it
-            return None
-        marker = data[at + 1]
-        if marker in _FRAME_MARKERS:
-            return _sized(data[at + 7 : at + 9], data[at + 5 : at + 7], "big")
-        if marker == 0xFF:  # noqa: PLR2004 -- fill byte
-            at += 1
-        elif marker in _BARE_MARKERS:
-            at += 2
-        else:
-            at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    for segment in islice(segments(data), _MOST_SEGMENTS):
+        if segment.marker in FRAMES:
+            return _sized(data[segment.at + 3 : segment.at + 5], data[segment.at + 1 : segment.at + 3], "big")
     return None

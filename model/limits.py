@@ -15,8 +15,10 @@ class DecodeLimits:
     max_frames: int = 500
     max_total_pixels: int = 200_000_000  # frames x pixels of an animation
     max_icc_bytes: int = MIB
+    max_metadata_parts: int = 1000  # chunks of a PNG, segments of a JPEG: real ones have tens, a profile of 16 MB 255
+    max_scan_pixels: int = 2_000_000_000  # scans x pixels of a JPEG: 50 over the largest picture, real ones have ten
     wall_s: float = 5.0
-    cpu_s: int = 5
+    cpu_s: int = 4  # under the wall limit: who runs into this one was not held up by others
     memory_bytes: int = 1024 * MIB
     images_per_child: int = 1000
 

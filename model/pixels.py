@@ -97,10 +97,12 @@ def _crop(rgb: Image.Image, left: int, top: int) -> Bytes:
     return np.pad(piece, beyond, mode="reflect") if np.any(beyond) else piece
 
 
+def thumb_size(width: int, height: int) -> tuple[int, int]:
+    """Return width and height of the thumb: the longest side at most 512; smaller pictures are kept as they are."""
+    scale = THUMB_PX / max(width, height)
+    return (width, height) if scale >= 1 else (max(1, round(width * scale)), max(1, round(height * scale)))
+
+
 def _thumb(rgb: Image.Image) -> Image.Image:
-    """The whole picture with its longest side at most 512; smaller ones are kept as they are."""
-    scale = THUMB_PX / max(rgb.size)
-    if scale >= 1:
-        return rgb
-    size = (max(1, round(rgb.width * scale)), max(1, round(rgb.height * scale)))
-    return rgb.resize(size, Image.Resampling.BICUBIC, reducing_gap=3.0)
+    size = thumb_size(*rgb.size)
+    return rgb if size == rgb.size else rgb.resize(size, Image.Resampling.BICUBIC, reducing_gap=3.0)

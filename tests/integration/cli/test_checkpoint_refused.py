@@ -10,6 +10,8 @@ import pytest
 
 from model.checkpoint import DEMO_CHECKPOINT
 
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+
 
 @pytest.mark.parametrize(
     ("name", "sha256", "said"),

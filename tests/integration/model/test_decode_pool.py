@@ -14,12 +14,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from support.hostile import VERDICT, hostile_images
 
 from model.decode_pool import DecodePool
 from model.limits import DecodeLimits
 from model.pixels import Pixels, preprocess
 from model.policy import PixelPolicy
-from schemas.errors import ConfigError, DecodeCrash, DecodeMemoryExceeded, DecodeTimeout, DeepTraceError, ImageTruncated
+from schemas.errors import (
+    ConfigError,
+    DecodeCrash,
+    DecodeMemoryExceeded,
+    DecodeTimeout,
+    DeepTraceError,
+    ImageTooComplex,
+    ImageTruncated,
+)
 
 SHARED = Path(__file__).parents[4] / "shared" / "data"
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason=f"the shared pictures are not at {SHARED}")
@@ -43,6 +52,12 @@ def slow() -> bytes:
     noise = np.random.default_rng(1).integers(0, 256, (3000, 3000), dtype=np.uint8)
     Image.fromarray(noise).resize((6000, 6000)).convert("RGB").save(target, "JPEG", progressive=True, quality=80)
     return target.getvalue()
+
+
+@pytest.fixture(scope="module")
+def jpeg_of_many_scans() -> bytes:
+    """190 kB that keep libjpeg busy for half a minute."""
+    return next(data for name, data, _ in hostile_images() if name == "JPEG of 1000 scans")
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +131,23 @@ async def test_every_hostile_file_is_a_picture_or_an_error_of_the_tree(shared_po
     assert shared_pool.pids == before  # not one decoder died
 
 
+async def test_every_attack_comes_to_its_outcome_and_costs_no_decoder(shared_pool):
+    """Bombs, lies, forgeries and files that are slow on purpose: by name, within the limits, and not one process dies."""
+    before = shared_pool.pids
+    cases = hostile_images()
+    outcomes = {name: await _outcome(shared_pool, data) for name, data, _ in cases}
+    assert {name: outcomes[name] for name, _, expected in cases if outcomes[name] not in expected} == {}
+    assert shared_pool.pids == before
+
+
+async def _outcome(pool: DecodePool, data: bytes) -> str:
+    try:
+        await pool.decode(data, seed=b"")
+    except DeepTraceError as error:
+        return error.code
+    return VERDICT
+
+
 @needs_shared
 async def test_all_eight_orientations_are_the_same_upright_picture(shared_pool):
     """The nine files hold one photograph, each stored another way round and compressed anew."""
@@ -174,12 +206,12 @@ async def test_a_stopped_decoder_is_late_too(lone_pool):
     assert pool.restarts == 1
 
 
-async def test_the_cpu_limit_ends_as_a_timeout(lone_pool):
-    """SIGXCPU is the kernel's word for it."""
-    pool = lone_pool()
-    os.kill(pool.pids[0], signal.SIGXCPU)
-    with pytest.raises(DecodeTimeout):
-        await pool.decode(SMALL, seed=b"")
+async def test_an_image_past_the_cpu_limit_is_at_fault_itself(lone_pool, jpeg_of_many_scans):
+    """Whatever else the machine does: it would take as long again, so it is refused and not tried again."""
+    pool = lone_pool(cpu_s=1, wall_s=60, max_scan_pixels=10**12)
+    with pytest.raises(ImageTooComplex, match="1 s of CPU"):
+        await pool.decode(jpeg_of_many_scans, seed=b"")
+    assert pool.restarts == 1
     assert (await pool.decode(SMALL, seed=b"")).width == 300
 
 
@@ -237,6 +269,63 @@ async def test_a_decoder_holds_no_secrets_and_no_torch(monkeypatch, lone_pool):
     assert "torch" not in (process / "maps").read_text()
     targets = [str(entry.readlink()) for entry in (process / "fd").iterdir()]
     assert all(target.startswith("pipe:") or target == "/dev/null" for target in targets), targets
+
+
+@needs_linux
+async def test_a_decoder_sits_in_the_sandbox_and_decodes_every_format_there(lone_pool):
+    """The kernel's own word for it, and the pool's; it says so too where the sandbox is off."""
+    pool = lone_pool()
+    status = (Path("/proc") / str(pool.pids[0]) / "status").read_text()
+    assert "NoNewPrivs:\t1" in status
+    assert "Seccomp:\t2" in status
+    assert pool.sandboxed
+    for kind in ("JPEG", "PNG", "WEBP", "GIF", "AVIF"):
+        target = io.BytesIO()
+        Image.fromarray(np.arange(300 * 260 * 3).astype(np.uint8).reshape(260, 300, 3)).save(target, kind)
+        assert (await pool.decode(target.getvalue(), seed=b"")).format == kind
+    with DecodePool(1, sandbox="off") as outside:
+        outside.warm_up()
+        assert not outside.sandboxed
+        assert (await outside.decode(SMALL, seed=b"")).width == 300
+
+
+IMPOSTOR = """#!{python}
+import os, struct, sys, time
+def say(kind, text, arrays=b"", lengths=None):
+    os.write(1, struct.pack("!BII", kind, *(lengths or (len(text), len(arrays)))) + text + arrays)
+say(0, b'{{"cpu_s":0.1,"sandboxed":true}}')
+os.read(0, 1 << 20)
+{answer}
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "os.write(1, b'x' * 100)",
+        "say(1, b'{}')",
+        "say(7, b'{}')",
+        "say(1, b'', lengths=(4_000_000_000, 4_000_000_000))",
+        'say(0, b\'{"cpu_s":0.1,"sandboxed":true}\')',
+        'say(2, b\'{"code":"device_lost","cpu_s":1.0,"message":"","why":"","remedy":""}\')',
+        'say(2, b\'{"code":"store_unavailable","cpu_s":1.0,"message":"","why":"","remedy":""}\')',
+        "os.close(1)",
+    ],
+)
+async def test_a_decoder_that_answers_nonsense_is_ended_and_its_image_is_a_crash(tmp_path, monkeypatch, answer):
+    """It can neither stop the worker, nor take its memory, nor make it wait for a store: a file may speak through it."""
+    impostor = tmp_path / "python"
+    impostor.write_text(IMPOSTOR.format(python=sys.executable, answer=answer))
+    impostor.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(impostor))
+    with DecodePool(1) as pool:
+        pool.warm_up()
+        pids = pool.pids
+        with pytest.raises(DecodeCrash):
+            await pool.decode(SMALL, seed=b"")
+        assert pool.restarts == 2
+    assert all(_gone(pid) for pid in pids)
 
 
 @needs_linux
