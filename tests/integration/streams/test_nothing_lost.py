@@ -51,7 +51,7 @@ async def test_a_killed_worker_loses_nothing_and_decides_nothing_twice(world):
 async def test_the_obvious_agent_loses_references_under_the_same_run(world):
     """The measure: `take()` acknowledges a batch whose body raised, so its other images never get an outcome."""
     await world.publish(references(world))
-    script = str(Path(__file__).with_name("naive_take_agent.py"))
+    script = str(Path(__file__).parents[2] / "faults" / "harness" / "naive_agent.py")
     for kills in range(1, 9):
         child = world.start(script, "worker", "--without-web", log="naive.log")
         await world.settled(quiet_s=8, timeout_s=60)
