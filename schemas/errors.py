@@ -39,6 +39,7 @@ A class is a decision: what happens to the reference follows from *where in the 
     + DecodeTimeout               decode_timeout
   x DependencyDown                waited for, never a dead letter
     + StoreUnavailable            store_unavailable
+    + OutcomeUnreadable           outcome_unreadable
     + BrokerUnavailable           broker_unavailable
     + DecoderUnavailable          decoder_unavailable
   x BatchFailed                   batch_failed            (bisected; never reaches a message)
@@ -297,6 +298,12 @@ class StoreUnavailable(DependencyDown):
     """The object store does not answer, or answers with a server error."""
 
     code = "store_unavailable"
+
+
+class OutcomeUnreadable(DependencyDown):
+    """What is stored as a reference's outcome cannot be read; that reference waits, the others go on."""
+
+    code = "outcome_unreadable"
 
 
 class BrokerUnavailable(DependencyDown):

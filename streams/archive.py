@@ -11,6 +11,7 @@ from schemas.errors import (
     BucketMissing,
     MessageInvalid,
     ObjectNotFound,
+    OutcomeUnreadable,
     Rejection,
     StoreConflict,
     StoreUnavailable,
@@ -61,11 +62,11 @@ class Archive:
 
     async def settle(self, outcome: Outcome, passage: Passage) -> tuple[Outcome, Result]:
         """Return the one outcome of the reference: `outcome` if it is the first, else the one that is stored."""
-        key, data = object_key(outcome.outcome_id), outcome.settled().to_bytes()
+        key = object_key(outcome.outcome_id)
 
         async def first() -> tuple[Outcome, Result]:
             try:
-                await self._objects.put_if_absent(self._bucket, key, data, CONTENT_TYPE)
+                await self._objects.put_if_absent(self._bucket, key, outcome.settled().to_bytes(), CONTENT_TYPE)
             except StoreConflict:
                 return await self._stored(outcome.outcome_id), "stored"
             return outcome, "first"
@@ -88,10 +89,10 @@ class Archive:
         try:
             return stored_outcome(data, outcome_id)
         except MessageInvalid as error:
-            raise StoreUnavailable(
-                "a stored outcome cannot be read",
+            raise OutcomeUnreadable(
+                f"the stored outcome {outcome_id} cannot be read",
                 why=error.why,
-                remedy="Somebody changed an object under outcomes/: restore it, or delete it to have the reference judged anew.",
+                remedy="A newer release wrote it: upgrade this worker. Or somebody changed it: restore it, or delete it to have the reference judged anew.",
             ) from error
 
 

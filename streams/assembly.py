@@ -36,7 +36,7 @@ def _connect(store: StoreSettings, access_key: SecretStr, secret_key: SecretStr,
         secure=store.secure,
         region=store.region,
         allowed_buckets=frozenset(buckets),
-        pool_size=store.fetch_threads,
+        pool_size=store.fetch_threads + 1,  # the probe asks from a thread of its own
         connect_timeout_s=store.connect_timeout_s,
         read_timeout_s=store.read_timeout_s,
         ca_file=store.ca_file,

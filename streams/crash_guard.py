@@ -14,6 +14,8 @@ from streams.crash_journal import CrashJournal
 
 ALONE_AT = 2
 REFUSED_AT = 3
+MOST_SUSPECTS = 5
+LOOK_AGAIN_S = 1.0
 log = structlog.get_logger(__name__)
 
 
@@ -69,6 +71,8 @@ class CrashGuard:
     def __init__(self, journal: CrashJournal | None) -> None:
         self._journal = journal
         self._solo = Solo()
+        self.holding = 0
+        """Suspects that wait because too many came in a row."""
 
     @asynccontextmanager
     async def around(self, outcome_id: str) -> AsyncIterator[None]:
@@ -85,6 +89,7 @@ class CrashGuard:
             return
         crashes = journal.crashes(outcome_id)
         if crashes >= REFUSED_AT:
+            await self._not_too_many(journal)
             raise CrashSuspect(  # its count stays: should this process die before the dead letter is out, it is still known
                 "the worker died while it worked on this reference",
                 why=f"{crashes} times, the last time with nothing beside it",
@@ -104,3 +109,16 @@ class CrashGuard:
                 raise
             else:
                 journal.end(outcome_id)
+                journal.clear_suspicion()
+
+    async def _not_too_many(self, journal: CrashJournal) -> None:
+        """Count one more suspect. A worker that dies of everything is at fault itself: after a few it must judge one reference first."""
+        self.holding += 1
+        try:
+            while journal.suspects_in_a_row >= MOST_SUSPECTS:
+                if self.holding == 1:
+                    log.error("references that ended the worker wait for one that does not", suspects=MOST_SUSPECTS)
+                await asyncio.sleep(LOOK_AGAIN_S)
+        finally:
+            self.holding -= 1
+        journal.suspect()

@@ -1,6 +1,6 @@
 """Which references were in flight when this worker slot died, and how often: a small file that survives the process.
 
-Lines: `+ID` it is in flight, `-ID` it is not any more, `=N ID` it was in flight at N crashes. A line is handed to the system before the
+Lines: `+ID` it is in flight, `-ID` it is not any more, `=N ID` it was in flight at N crashes, `!N` so many suspects in a row. A line is handed to the system before the
 reference goes on, so a killed process leaves what it was at; a thread calls fsync soon after, so a machine that loses power leaves nearly all.
 """
 
@@ -26,7 +26,7 @@ FULL_DISK_S: Final = 1.0
 REWRITE_BYTES: Final = 4 * 1024 * 1024
 MOST_COUNTED: Final = 10_000
 MAX_SLOTS: Final = 256
-_LINE = re.compile(rb"([+-])([0-9a-f]{40})|=(\d{1,4}) ([0-9a-f]{40})")
+_LINE = re.compile(rb"([+-])([0-9a-f]{40})|=(\d{1,4}) ([0-9a-f]{40})|!(\d{1,6})")
 
 
 class CrashJournal:
@@ -50,7 +50,7 @@ class CrashJournal:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._lock, self._path = _first_free(folder, re.sub(r"[^A-Za-z0-9._-]", "_", name))
-            self._counts = _read(self._path)
+            self._counts, self._suspects = _read(self._path)
             self._file = self._rewritten()
         except OSError as error:
             raise ConfigError(
@@ -81,6 +81,24 @@ class CrashJournal:
                 self._write(b"-%s\n" % outcome_id.encode())
             else:
                 self._write(b"-%s\n=%d %s\n" % (outcome_id.encode(), count, outcome_id.encode()))
+
+    @property
+    def suspects_in_a_row(self) -> int:
+        """How many suspects there were since a reference was last judged, over all lives of this slot."""
+        return self._suspects
+
+    def suspect(self) -> None:
+        """Note one more suspect."""
+        with self._mutex:
+            self._suspects += 1
+            self._write(b"!%d\n" % self._suspects)
+
+    def clear_suspicion(self) -> None:
+        """Note that a reference was judged."""
+        if self._suspects:
+            with self._mutex:
+                self._suspects = 0
+                self._write(b"!0\n")
 
     def close(self, *, orderly: bool) -> None:
         """Close it. After an orderly stop nothing counts as in flight; otherwise what is there stays for the next life to count."""
@@ -125,13 +143,13 @@ class CrashJournal:
     def _rewritten(self) -> int:
         """Replace the file by the shortest that says the same; return it open for appending."""
         counts = list(self._counts.items())[-MOST_COUNTED:]
-        lines = [b"=%d %s\n" % (count, outcome_id.encode()) for outcome_id, count in counts]
+        lines = [b"!%d\n" % self._suspects] if self._suspects else []
+        lines += [b"=%d %s\n" % (count, outcome_id.encode()) for outcome_id, count in counts]
         lines += [b"+%s\n" % outcome_id.encode() for outcome_id in self._in_flight]
         fresh = self._path.with_suffix(".new")
         file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
         try:
-            _write_whole(file, b"".join(lines))
-            os.fsync(file)
+            _write_whole(file, b"".join(lines))  # synced by the thread: nothing blocks the event loop for a disk
             fresh.replace(self._path)
         except BaseException:
             os.close(file)
@@ -172,18 +190,24 @@ def _first_free(folder: Path, name: str) -> tuple[int, Path]:
     raise OSError(0, f"{MAX_SLOTS} workers share the name {name}")
 
 
-def _read(path: Path) -> dict[str, int]:
-    """Return the crashes of each reference, those in flight at the end of the file counted once more. A torn last line says nothing."""
+def _read(path: Path) -> tuple[dict[str, int], int]:
+    """Return the crashes of each reference, those in flight at the end of the file counted once more, and the suspects in a row.
+
+    A torn last line says nothing.
+    """
     try:
         lines: Iterable[bytes] = path.read_bytes().split(b"\n")
     except FileNotFoundError:
-        return {}
+        return {}, 0
     counts: dict[str, int] = {}
+    suspects = 0
     in_flight: set[str] = set()
     for line in lines:
         if (found := _LINE.fullmatch(line)) is None:
             continue
-        if found[4]:
+        if found[5]:
+            suspects = int(found[5])
+        elif found[4]:
             counts[found[4].decode()] = int(found[3])
         elif found[1] == b"+":
             in_flight.add(found[2].decode())
@@ -192,4 +216,4 @@ def _read(path: Path) -> dict[str, int]:
             counts.pop(found[2].decode(), None)
     for outcome_id in in_flight:
         counts[outcome_id] = counts.get(outcome_id, 0) + 1
-    return counts
+    return counts, suspects

@@ -1,9 +1,10 @@
 """Takes what is delivered to the desk, in the order of delivery, and notices what was left out. Knows no Faust but the shape of its events."""
 
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from schemas.errors import BrokerUnavailable, RecordsLeftOut
+from schemas.errors import RecordsLeftOut
 from schemas.incoming import Record, kafka_time
 from schemas.retry import Retry
 from streams.desk import Desk
@@ -55,10 +56,16 @@ class Deliveries:
                 continue
             record = _record(event.message)
             retry = Retry.read(record)
-            if retry is not None and not await self._desk.due(entry, retry.not_before):
+            if retry is not None and not await self._desk.due(entry, self._due(retry, step)):
                 continue  # taken away meanwhile
             delivery = Delivery(retry.original if retry else record, retry, step, self._may_be_known(entry))
             await self._desk.take(entry, delivery)
+
+    def _due(self, retry: Retry, step: int) -> datetime:
+        """Return when the record is to be tried: never later than the topic's own wait from now, whatever clock wrote it."""
+        delays = self._settings.kafka.retry_delays_s
+        longest = delays[step - 1] if step <= len(delays) else 0.0
+        return min(retry.not_before, datetime.now(UTC) + timedelta(seconds=longest))
 
     async def _register(self, event: Any) -> Entry[Any] | None:
         """Take note of a delivery. None if it is not to be worked on; records before it that were left out end the worker."""
@@ -70,8 +77,8 @@ class Deliveries:
         place = message.topic, message.partition
         due = self._ledger.next_offset(*place, message.generation_id)
         if due is None:
-            due = self._committed(*place)
-        if due is not None and message.offset > due and not await self._nothing_between(*place, due, message.offset):
+            due = self._committed(*place) or 0  # where nothing was committed, from the beginning of what retention left
+        if message.offset > due and not await self._nothing_between(*place, due, message.offset):
             return None
         if self._leaving():
             self._desk.turn_away(event)
@@ -83,7 +90,7 @@ class Deliveries:
         try:
             if not await holds_records(self._settings.kafka, topic, partition, due, offset):
                 return True
-        except BrokerUnavailable as error:
+        except Exception as error:  # noqa: BLE001  # an agent must not raise, and without an answer it must not go on
             self._desk.fail(error)
             return False
         self._desk.fail(

@@ -20,6 +20,7 @@ from schemas.errors import ConfigError
 from streams.broker_errors import REFUSALS, not_permitted
 from streams.broker_watch import refused
 from streams.kafka_security import client_options
+from streams.lenient_headers import read_leniently
 from streams.settings import KafkaSettings
 from streams.settings_sources import FAUST_PREFIX
 
@@ -72,6 +73,7 @@ def make_app(
             why="the pure-Python stream iterator acknowledges records of an old generation, which loses them",
             remedy="Install a wheel of faust-streaming for this platform, and leave NO_CYTHON unset.",
         )
+    read_leniently()
     return _App(
         group,
         on_rebalance=on_rebalance,

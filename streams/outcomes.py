@@ -1,5 +1,6 @@
 """An outcome is what is published for one reference: a verdict or a dead letter, ready to send."""
 
+import contextlib
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -19,7 +20,7 @@ SOURCE = "/deeptrace/scoring"
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One record to publish. Exactly one of `verdict` and `code` (of a dead letter) is set.
+    """One record to publish. A dead letter has a `code`, a verdict has none.
 
     `error` is what a dead letter of this process rests on; one that another worker has settled is known by its code alone.
     """
@@ -37,7 +38,7 @@ class Outcome:
         """Return the outcome as it is stored."""
         return SettledOutcome(
             outcome_id=self.outcome_id,
-            kind="dead_letter" if self.verdict is None else "verdict",
+            kind="verdict" if self.code is None else "dead_letter",
             topic=self.topic,
             key=self.key,
             value=self.value,
@@ -112,9 +113,12 @@ def stored_outcome(data: bytes, outcome_id: str) -> Outcome:
     wanted = (outcome_id, topics.VERDICTS if stored.kind == "verdict" else topics.DEAD_LETTERS)
     if (stored.outcome_id, stored.topic) != wanted:  # who writes the bucket must not make a worker write anywhere else
         raise MessageInvalid("not a valid SettledOutcome", why="of another reference, or for another topic")
-    verdict = Verdict.from_bytes(stored.value or b"") if stored.kind == "verdict" else None
-    code = None
-    if verdict is None:
+    verdict, code = None, None
+    if stored.kind == "verdict":
+        # Published as it is: one of a newer release, which this one cannot read, is a verdict all the same.
+        with contextlib.suppress(MessageInvalid):
+            verdict = Verdict.from_bytes(stored.value or b"")
+    else:
         said = dict(stored.headers).get(ERROR_CODE)
         if said is None:
             raise MessageInvalid("not a valid SettledOutcome", why=f"a dead letter without {ERROR_CODE}")

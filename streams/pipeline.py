@@ -27,6 +27,9 @@ from streams.passage import Passage
 from streams.retries import Retries
 from streams.settings import Settings
 
+MANY_OBJECTS = 8
+PART_OF_THE_STORE = 10  # times as patient
+
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
@@ -207,9 +210,16 @@ class Pipeline:
         except StoreUnavailable as error:
             now = time.monotonic()
             since = passage.store_down_since = passage.store_down_since or now
-            if now - since > self._settings.pipeline.object_wait_s and self._objects.answered_at > since:
+            # Many objects at once is a part of the store that is down, which passes.
+            patience = 1 if self._retries.waiting < MANY_OBJECTS else PART_OF_THE_STORE
+            if now - since > patience * self._settings.pipeline.object_wait_s and self._objects.answered_at > since:
                 raise ObjectRefused("the object store fails on this object alone", why=error.why) from error
             raise
+
+    @property
+    def waiting(self) -> int:
+        """How many references wait for something that is down just now."""
+        return self._retries.waiting
 
     async def close(self) -> None:
         """Finish what is being judged."""

@@ -8,7 +8,7 @@ from typing import TypeVar
 import stamina
 from stamina.instrumentation import set_on_retry_hooks
 
-from schemas.errors import DependencyDown, DependencyDownTooLong, Transient
+from schemas.errors import DependencyDown, DependencyDownTooLong, StoreUnavailable, Transient
 from streams.gate import Gate, backoff_s
 from streams.passage import Passage
 from streams.settings import PipelineSettings
@@ -22,6 +22,8 @@ class Retries:
     def __init__(self, settings: PipelineSettings, on_wait: Callable[[str], None] = lambda _code: None) -> None:
         self._settings = settings
         self._on_wait = on_wait
+        self.waiting = 0
+        """Steps that wait for something that is down just now."""
         set_on_retry_hooks([])  # stamina's own log line would repeat the exception's text at every wait
 
     async def run(self, step: Callable[[], Awaitable[Result]], passage: Passage, *, gate: Gate | None = None) -> Result:
@@ -44,13 +46,21 @@ class Retries:
                 down_since = down_since or began_at
                 if time.monotonic() - down_since > self._settings.dependency_give_up_s:
                     raise DependencyDownTooLong(error.message, why=error.why, remedy=error.remedy) from error
-                if gate is None or not gate.report(error, began_at):
-                    await asyncio.sleep(backoff_s(self._settings, failures))
+                # What is wrong with one object only (an outcome that cannot be read) is no reason to shut the gate for all.
+                shut = gate is not None and isinstance(error, StoreUnavailable) and gate.report(error, began_at)
+                self.waiting += 1
+                try:
+                    await (gate.opened() if gate is not None and shut else self._pause(failures))
+                finally:
+                    self.waiting -= 1
                 failures += 1
             else:
                 if gate is not None:
                     gate.answered()
                 return result
+
+    async def _pause(self, failures: int) -> None:
+        await asyncio.sleep(backoff_s(self._settings, failures))
 
     async def _bounded(self, step: Callable[[], Awaitable[Result]], passage: Passage) -> Result:
         passage.attempts = passage.earlier_attempts + 1

@@ -21,6 +21,7 @@ from schemas.errors import (
     BucketMissing,
     ConfigError,
     DependencyDownTooLong,
+    DeviceLost,
     NoProgress,
     ObjectDenied,
     RecordsLeftOut,
@@ -55,7 +56,7 @@ from streams.producer import Producer
 from streams.retries import Retries
 from streams.settings import Settings
 from streams.settlement import Settlement
-from streams.topic_probe import holds_records
+from streams.topic_probe import holds_records, refuse_stranded
 from streams.watchdog import Watchdog
 
 log = structlog.get_logger(__name__)
@@ -79,30 +80,34 @@ class ScoringService:
         settled = settings.pipeline.outcomes == "settled"
         self._objects = Objects(store, settings.store, archive=settled)
         self._gate = Gate("object store", self._objects.probe, settings.pipeline)
-        retries = Retries(settings.pipeline, lambda code: self.metrics.retries.labels(code).inc())
+        self._retries = Retries(settings.pipeline, lambda code: self.metrics.retries.labels(code).inc())
         self._archive = (
-            Archive(self._objects, settings.store.outcome_bucket, retries=retries, gate=self._gate) if settled else None
+            Archive(self._objects, settings.store.outcome_bucket, retries=self._retries, gate=self._gate)
+            if settled
+            else None
         )
         self._journal = _open_journal(settings)
+        self._guard = CrashGuard(self._journal)
+        limit = LetterLimit(settings.pipeline)
         self._pipeline = Pipeline(
             settings,
             objects=self._objects,
             decoder=decoders,
             classifier=classifier,
             metrics=self.metrics,
-            guard=CrashGuard(self._journal),
+            guard=self._guard,
             archive=self._archive,
             gate=self._gate,
         )
-        limit = LetterLimit(settings.pipeline)
         self._producer = Producer(settings.kafka, client_id=f"{settings.kafka.group}-outcomes")
         self._settlement = Settlement(
             self._producer,
             archive=self._archive,
             limit=limit,
-            retries=retries,
+            retries=self._retries,
             metrics=self.metrics,
             failpoints=self._failpoints,
+            at_once=settings.pipeline.in_flight,
         )
         self._admission = Admission(self._gate, limit)
         self._ledger = Ledger[Any](lambda event: event.ack())
@@ -121,6 +126,7 @@ class ScoringService:
             leaving=lambda: self._draining or is_rebalancing(self._app),
         )
         self._draining = False
+        self._judging_failed = True
         self._rebalancing_since = time.monotonic()
         self._letting_go: set[asyncio.Task[None]] = set()
         self._watchdog = Watchdog(
@@ -148,6 +154,7 @@ class ScoringService:
     async def start(self) -> None:
         """Check topics, buckets and the store's promises, then join the group. Refuses to start where a reference could not get its outcome."""
         await require_access(self._settings.kafka, scoring_needs(self._settings.kafka))
+        await refuse_stranded(self._settings.kafka)
         try:
             missing = await self._objects.missing_buckets()
         except ObjectDenied as error:
@@ -188,8 +195,11 @@ class ScoringService:
         # After a failure the failed reference will never be finished: what else is in flight is delivered again just as well.
         drain_s = FAILED_DRAIN_S if cause is not None else self._settings.pipeline.drain_s
         letting_go = asyncio.ensure_future(self._desk.let_go(drain_s))
-        if not await ends_within(self._app.stop(), drain_s + LEAVE_S):
-            log.warning("drain time is over", unfinished=self._ledger.unfinished)
+        try:
+            if not await ends_within(self._app.stop(), drain_s + LEAVE_S):
+                log.warning("drain time is over", unfinished=self._ledger.unfinished)
+        except Exception as error:  # noqa: BLE001  # whatever Faust raises at its end, ours is still to come
+            log.warning("Faust did not stop in an orderly way", error=type(error).__name__)
         await letting_go
         await self._gate.close()
         if not await ends_within(self._pipeline.close(), LEAVE_S):
@@ -197,9 +207,10 @@ class ScoringService:
         await self._producer.stop()
         await self._health.stop()
         if self._journal is not None:
-            await asyncio.to_thread(self._journal.close, orderly=cause is None or _is_not_a_crash(cause))
+            await asyncio.to_thread(self._journal.close, orderly=cause is None or self._is_no_crash(cause))
         await asyncio.to_thread(self._decoders.close)
-        self._objects.close()
+        if not await ends_within(asyncio.to_thread(self._objects.close), LEAVE_S):
+            log.warning("a request to the store hangs")
         self._data_dir.cleanup()
 
     def _build_app(self) -> faust.App:
@@ -218,7 +229,9 @@ class ScoringService:
 
         for step, topic in enumerate(self._retry_topics(), start=1):
             # An agent for each: in one topic all wait as long, so the first is the next that is due, and the others may wait behind it.
-            self._add_retry_agent(app, app.topic(topic, **raw), step)
+            # Without a bound: Faust delivers all topics in one loop, and a buffer that is full would hold up the images, too. What lies in it is
+            # one fetch a partition at most, since the partition counts as full at once.
+            self._add_retry_agent(app, app.topic(topic, maxsize=0, **raw), step)
         return app
 
     def _add_retry_agent(self, app: faust.App, topic: Any, step: int) -> None:
@@ -228,7 +241,11 @@ class ScoringService:
 
     async def _work(self, entry: Entry[Any], delivery: Delivery) -> None:
         found = await self._pipeline.outcomes(delivery)
-        await asyncio.gather(*(self._settlement.finish(one, passage, delivery.record) for one, passage in found))
+        try:
+            await self._settlement.finish_all(found, delivery.record)
+        except Exception:
+            self._judging_failed = False  # what is being judged just now has nothing to do with it
+            raise
         entry.lane.unknown_in_a_row = (
             0 if any(passage.known for _, passage in found) else entry.lane.unknown_in_a_row + 1
         )
@@ -255,7 +272,11 @@ class ScoringService:
         return [topics.retry_topic(step) for step, _ in enumerate(self._settings.kafka.retry_delays_s, start=1)]
 
     def _is_held_up(self) -> bool:
-        return self._draining or bool(self._admission.refusals)
+        return self._draining or bool(self._admission.refusals) or self._guard.holding > 0 or self._is_waiting()
+
+    def _is_waiting(self) -> bool:
+        """Whether a reference waits for something that is down: the store, the broker, decoders. It waits so long and no longer, and says so."""
+        return self._retries.waiting > 0 or self._pipeline.waiting > 0
 
     async def _has_work(self) -> bool:
         """Whether references wait: in hand, or on the images topic behind what was delivered. Raises BrokerUnavailable."""
@@ -270,6 +291,11 @@ class ScoringService:
             if await holds_records(self._settings.kafka, *place, due) or self._desk.in_hand:
                 return True
         return False
+
+    def _is_no_crash(self, cause: BaseException) -> bool:
+        """Whether the worker ends for a reason that no reference in flight can be behind."""
+        known = DependencyDownTooLong | ConfigError | BrokerUnavailable | RecordsLeftOut | DeviceLost
+        return isinstance(cause, known) or not self._judging_failed
 
     def _expose(self, classifier: Classifier) -> None:
         info = classifier.info
@@ -289,7 +315,8 @@ class ScoringService:
         return why_not_assigned(self._app)
 
     async def _takes_in(self) -> str | None:
-        return "; ".join(self._admission.refusals.values()) or None
+        suspects = ["references that ended the worker wait for one that does not"] if self._guard.holding else []
+        return "; ".join([*self._admission.refusals.values(), *suspects]) or None
 
     async def _progresses(self) -> str | None:
         return self._watchdog.why_not_ready
@@ -310,8 +337,3 @@ def _open_journal(settings: Settings) -> CrashJournal | None:
         return None
     kafka = settings.kafka
     return CrashJournal(Path(settings.pipeline.journal_dir), f"{kafka.group}-{kafka.instance_id or 'worker'}")
-
-
-def _is_not_a_crash(error: BaseException) -> bool:
-    """Whether the worker ends for a reason that no reference in flight can be behind."""
-    return isinstance(error, DependencyDownTooLong | ConfigError | BrokerUnavailable | RecordsLeftOut)

@@ -206,7 +206,7 @@ class PipelineSettings(Section):
     )
     in_flight: Count = Field(default=128, description="references worked on at once; bounds the worker's memory")
     attempts: Count = Field(
-        default=4, description="tries for a transient error of one object before it is a dead letter"
+        default=4, description="tries in a row for a transient error of one object, before it goes on a retry topic"
     )
     retry_first_s: Positive = Field(default=0.2, description="wait before the second try; doubles, with jitter")
     retry_last_s: Positive = Field(default=5, description="longest wait between tries")

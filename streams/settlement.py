@@ -1,6 +1,7 @@
 """The last stretch of a reference: its outcome is admitted, settled, published and counted."""
 
 import asyncio
+from collections.abc import Sequence
 
 import structlog
 
@@ -30,6 +31,7 @@ class Settlement:
         retries: Retries,
         metrics: WorkerMetrics,
         failpoints: Failpoints,
+        at_once: int = 128,
     ) -> None:
         self._producer = producer
         self._archive = archive
@@ -37,8 +39,22 @@ class Settlement:
         self._retries = retries
         self._metrics = metrics
         self._failpoints = failpoints
+        # A notification may hold a hundred references, and each dead letter the whole notification: so many are written out at once.
+        self._room = asyncio.Semaphore(at_once)
 
-    async def finish(self, found: Outcome | Postponed, passage: Passage, record: Record) -> None:
+    async def finish_all(self, found: Sequence[tuple[Outcome | Postponed, Passage]], record: Record) -> None:
+        """Finish all references of one record. However many dead letters it comes to, they count as one towards the limit."""
+        letters = [index for index, (one, _) in enumerate(found) if isinstance(one, Outcome) and one.code is not None]
+        await asyncio.gather(
+            *(
+                self.finish(one, passage, record, counts=index not in letters[1:])
+                for index, (one, passage) in enumerate(found)
+            )
+        )
+
+    async def finish(
+        self, found: Outcome | Postponed, passage: Passage, record: Record, *, counts: bool = True
+    ) -> None:
         """Return when the broker has what became of the reference, be it on a retry topic.
 
         Never returns for a dead letter over the limit: it stays undecided until this process ends or loses the partition.
@@ -52,19 +68,26 @@ class Settlement:
         if passage.known:
             self._metrics.settlements.labels("known").inc()
         else:
-            await self._admitted(found, record)
-            if self._archive is not None:
-                with passage.in_stage("settle", self._metrics.observe_stage):
-                    outcome, result = await self._archive.settle(found, passage)
-                self._metrics.settlements.labels(result).inc()
+            await self._admitted(found, record, counts=counts)
+        async with self._room:
+            await self._out(outcome, passage)
+
+    async def _out(self, outcome: Outcome, passage: Passage) -> None:
+        if not passage.known and self._archive is not None:
+            with passage.in_stage("settle", self._metrics.observe_stage):
+                outcome, result = await self._archive.settle(outcome, passage)
+            self._metrics.settlements.labels(result).inc()
         self._failpoints.hit("after_settle")
         await self._send(outcome.topic, outcome.key, outcome.value, outcome.headers, passage)
         self._failpoints.hit("after_publish")
         self._count(outcome)
 
-    async def _admitted(self, outcome: Outcome, record: Record) -> None:
+    async def _admitted(self, outcome: Outcome, record: Record, *, counts: bool) -> None:
         was_tripped = self._limit.tripped
-        if self._limit.admits(record.partition, is_letter=outcome.code is not None):
+        is_letter = outcome.code is not None
+        if counts and self._limit.admits(record.partition, is_letter=is_letter):
+            return
+        if not counts and not (is_letter and was_tripped):
             return
         if was_tripped is None:
             log.error(
@@ -81,9 +104,10 @@ class Settlement:
             await self._retries.run(lambda: self._producer.send(topic, key=key, value=value, headers=headers), passage)
 
     def _count(self, outcome: Outcome) -> None:
+        if outcome.code is None:
+            self._metrics.outcomes.labels("verdict").inc()
         if outcome.verdict is not None:
             verdict = outcome.verdict
-            self._metrics.outcomes.labels("verdict").inc()
             self._metrics.verdicts.labels(verdict.verdict, verdict.predicted_source or "none").inc()
             self._metrics.batch_size.observe(verdict.timing.batch_size)
         elif outcome.code is not None:

@@ -11,6 +11,7 @@ from schemas.errors import TopicMissing
 from schemas.incoming import Record, kafka_time
 from streams.broker_errors import REFUSALS, not_permitted, unreachable
 from streams.kafka_security import client_options
+from streams.lenient_headers import read_leniently
 from streams.settings import KafkaSettings
 
 
@@ -32,6 +33,7 @@ async def read_topics(
         BrokerUnavailable, TopicMissing
         ConfigError: the broker is not trusted, or does not accept or permit us (`streams.broker_errors`).
     """
+    read_leniently()
     consumer = AIOKafkaConsumer(
         *names,  # without a group all their partitions are assigned
         bootstrap_servers=settings.bootstrap_servers,

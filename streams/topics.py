@@ -27,9 +27,9 @@ from streams.kafka_security import client_options
 from streams.settings import KafkaSettings
 
 KIB = 1024
-REFERENCE_LIMIT = {
-    "max.message.bytes": str(256 * KIB)
-}  # a reference has at most 64 KiB; what is larger still gets its dead letter
+# A reference has at most 64 KiB; what is larger still gets its dead letter. The limit is on a batch as it lies on the broker: compressed, a batch
+# of 256 KiB could unpack to gigabytes in the worker, so the broker unpacks it (and refuses it). 1 MiB is what producers send by default.
+REFERENCE_LIMIT = {"max.message.bytes": str(1024 * KIB), "compression.type": "uncompressed"}
 COMPACTED = {"cleanup.policy": "compact"}
 REPLICATED = 3
 IN_SYNC = {"min.insync.replicas": "2"}

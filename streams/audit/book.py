@@ -22,6 +22,8 @@ STORED: Final = 128
 DIFFERS: Final = 256
 """What is stored is not what is published."""
 LETTER_FIRST: Final = 512
+STRANDED: Final = 1024
+"""It waits on a retry topic that the workers are not told to read."""
 PUBLISHED: Final = VERDICT | LETTER
 
 Seen = Literal["first", "repeat", "altered", "other_kind"]

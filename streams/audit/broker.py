@@ -25,6 +25,7 @@ from schemas.errors import BrokerUnavailable, ConfigError, DeepTraceError, Topic
 from schemas.incoming import Record, kafka_time
 from streams.broker_errors import REFUSALS, not_permitted, unreachable
 from streams.kafka_security import client_options
+from streams.lenient_headers import read_leniently
 from streams.settings import KafkaSettings
 
 CLIENT_ID = "deeptrace-audit"
@@ -52,6 +53,7 @@ class Broker:
             **client_options(settings),
         }
         self._admin = AIOKafkaAdminClient(**common)
+        read_leniently()
         self._consumer = AIOKafkaConsumer(
             **common,
             enable_auto_commit=False,

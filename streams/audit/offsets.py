@@ -43,6 +43,8 @@ class Offsets:
     waiting: dict[Partition, Span]
     whole: bool
     notes: list[str]
+    expired: dict[Partition, int]
+    """Where the group had got to in partitions of which retention then took away more: nobody read what lay there."""
 
 
 async def fix(broker: Broker, wanted: Range, group: str) -> Offsets:
@@ -62,7 +64,7 @@ async def fix(broker: Broker, wanted: Range, group: str) -> Offsets:
     committed = await broker.committed(images + retries)
     ends = await broker.ends(outcomes + retries)
     image_ends = await broker.ends(images)
-    begins = await broker.beginnings(images + outcomes)
+    begins = await broker.beginnings(images + outcomes + retries)
     starts: dict[Partition, int | None] = {(topic, p): wanted.starts.get(p, 0) for topic, p in images}
     starts.update(dict.fromkeys(outcomes, 0))
     if wanted.since is not None:
@@ -80,6 +82,11 @@ async def fix(broker: Broker, wanted: Range, group: str) -> Offsets:
         waiting={partition: (committed[partition], ends[partition]) for partition in retries},
         whole=wanted.is_all and not any(begins[partition] for partition in images),
         notes=list(_notes(committed, begins, images, outcomes, group)),
+        expired={
+            partition: committed[partition]
+            for partition in images + retries
+            if begins[partition] > committed[partition] and (committed[partition] or partition[0] != topics.IMAGES)
+        },
     )
 
 

@@ -1,19 +1,31 @@
 """The input's side: what the records of the images topic ask for, by the schemas alone."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from typing import Final
 
 from schemas import topics
 from schemas.incoming import Intake, Record, Reference
 from schemas.retry import Retry
-from streams.audit.book import ACCEPTABLE, DUE, WAITING, Book, pack
+from streams.audit.book import ACCEPTABLE, DUE, STRANDED, WAITING, Book, pack
 from streams.audit.fingerprint import raw_id
 from streams.audit.report import Report
+
+ALL_RETRY_TOPICS: Final = tuple(topics.retry_topic(step) for step in range(1, topics.MAX_RETRY_TOPICS + 1))
 
 
 class References:
     """Enters into the book what is asked for. `committed` is the scoring group's offset of each partition of the images topic."""
 
-    def __init__(self, book: Book, report: Report, intake: Intake, committed: Mapping[int, int]) -> None:
+    def __init__(
+        self,
+        book: Book,
+        report: Report,
+        intake: Intake,
+        committed: Mapping[int, int],
+        retry_topics: Collection[str] = ALL_RETRY_TOPICS,
+    ) -> None:
+        """Take the parts; `retry_topics` are those that the workers are told to read."""
+        self._retry_topics = retry_topics
         self._book = book
         self._report = report
         self._intake = intake
@@ -38,7 +50,7 @@ class References:
         raw = raw_id(retry.outcome_id) if retry is not None and retry.original.topic == topics.IMAGES else None
         row = None if raw is None else self._book.find(raw)
         if row is not None:
-            self._book.mark(row, WAITING)
+            self._book.mark(row, WAITING if record.topic in self._retry_topics else WAITING | STRANDED)
 
     def ids(self, record: Record) -> list[bytes]:
         """Return what a record asks for, without noting it."""

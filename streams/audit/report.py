@@ -20,6 +20,8 @@ FAULTS: Mapping[str, str] = {
     "stored_unreadable": "stored outcomes that cannot be read",
     "stored_not_published": "settled, committed past, and not published (also among the missing)",
     "stored_for_nobody": "stored outcomes that no record asks for",
+    "stranded": "accepted, waiting on a retry topic that the workers are not told to read (fewer RETRY_DELAYS_S than there were)",
+    "expired_unread": "places where retention took away what the group had not read yet",
     "pending": "accepted, not worked off yet (a fault only with --complete)",
 }
 """Every kind of fault, in the order of the report."""

@@ -7,7 +7,7 @@ from schemas import topics
 from schemas.incoming import Intake, Record
 from schemas.settled import object_key
 from streams.audit.archive import Archive
-from streams.audit.book import ALTERED, ASKED, DIFFERS, DUE, PUBLISHED, STORED, WAITING, Book, unpack
+from streams.audit.book import ALTERED, ASKED, DIFFERS, DUE, PUBLISHED, STORED, STRANDED, WAITING, Book, unpack
 from streams.audit.broker import Broker, Partition, Span
 from streams.audit.offsets import OUTCOME_TOPICS, Range, fix
 from streams.audit.outcomes import Outcomes
@@ -45,7 +45,10 @@ async def audit(
         committed = {
             partition: offset for (topic, partition), offset in offsets.committed.items() if topic == topics.IMAGES
         }
-        references = References(book, report, intake_of(settings.store), committed)
+        read = [topics.retry_topic(step) for step, _ in enumerate(settings.kafka.retry_delays_s, start=1)]
+        references = References(book, report, intake_of(settings.store), committed, read)
+        for (topic, partition), offset in offsets.expired.items():
+            report.fault("expired_unread", "", f"{topic}/{partition}/{offset}")
         outcomes = Outcomes(book, report, spans, whole=offsets.whole)
         await _read(broker, offsets.images, references.take, "references", progress)
         await _read(broker, offsets.waiting, references.take_waiting, "waiting references", progress)
@@ -90,7 +93,7 @@ def conclude(book: Book, report: Report) -> None:
             if flags & STORED:
                 report.fault("stored_not_published", outcome_id, object_key(outcome_id))
         else:
-            report.fault("pending", outcome_id, at)
+            report.fault("stranded" if flags & STRANDED else "pending", outcome_id, at)
 
 
 async def _read(

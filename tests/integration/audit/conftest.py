@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from minio import Minio
 from support.planted import id_of, letter_of, reference, settled, verdict_of
 from support.world import World
@@ -97,6 +97,15 @@ class Stage:
         """Store an outcome and publish it, as a worker does."""
         self.store(identity, settled(record, identity))
         await self.write(record)
+
+    async def forget(self, topic: str, partition: int, *, before: int) -> None:
+        """Take away what lies before an offset, as retention does."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.world.info.bootstrap_servers)
+        await admin.start()
+        try:
+            await admin.delete_records({TopicPartition(topic, partition): RecordsToDelete(before_offset=before)})
+        finally:
+            await admin.close()
 
     async def clean_run(self, *, good: int = 8, bad: int = 2) -> None:
         """Write references with their outcomes, all settled, published and committed past."""

@@ -193,6 +193,32 @@ async def test_what_waits_on_a_retry_topic_is_pending_until_the_group_has_passed
     assert wrong(await run(stage)) == {"missing": 1}
 
 
+async def test_what_waits_where_nobody_is_told_to_read_is_a_fault(stage):
+    """There are fewer delays than there were when it was put aside: it would be pending for ever."""
+    await stage.clean_run()
+    source = stage.ask(reference("waits", 0))
+    moment = kafka_time(1_795_000_000)
+    headers = retry_headers(
+        source, outcome_id=id_of("waits"), not_before=moment, attempts=4, first_seen=moment, code="object_not_found"
+    )
+    await stage.write(source, replace(source, topic=f"{IMAGES}.retry.2", partition=3, headers=headers))
+    await stage.commit()
+    audited = await run(stage, DEEPTRACE_KAFKA__RETRY_DELAYS_S="[10]")
+    assert (audited.code, audited.report["failed"], audited.report["stranded"]) == (3, ["stranded"], 1)
+
+
+async def test_what_retention_took_away_unread_is_a_fault(stage):
+    """Nobody can say any more what lay there; that there was something shows in the offsets."""
+    await stage.clean_run()
+    await stage.write(stage.ask(reference("expired", 0)), stage.ask(reference("left", 0)))
+    committed = sum(image.partition == 0 for image in stage.images) - 2
+    await stage.commit({(IMAGES, 0): committed})
+    await stage.forget(IMAGES, 0, before=committed + 1)
+    audited = await run(stage)
+    assert (audited.code, audited.report["expired_unread"]) == (3, 1)
+    assert f"{IMAGES}/0/{committed}" in str(audited.report["examples"]["expired_unread"])
+
+
 async def test_a_group_that_has_committed_nothing_is_pointed_out(stage):
     """Another group's name in the settings would make everything pending: that must not pass for good news unseen."""
     await stage.write(stage.ask(reference("r0", 0)))

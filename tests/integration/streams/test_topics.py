@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 
-from schemas.errors import ConfigError
+from schemas.errors import ConfigError, TopicMissing
 from streams import topics
+from streams.broker_access import require_access, scoring_needs
 from streams.settings import KafkaSettings
 from streams.stack.broker import prepare_broker
 from streams.stack.launch import Launch, started
@@ -29,9 +30,11 @@ def creative_broker(tmp_path_factory):
 
 
 async def test_a_plan_creates_nothing_and_each_topic_is_created_once(creative_broker):
-    """A second look finds all missing still; of two who apply at once only one says `created`; then all is as wanted."""
+    """A second look finds all missing still, also after a worker has asked for them by name; of two who apply at once only one says `created`; then all is as wanted."""
     settings = KafkaSettings(bootstrap_servers=creative_broker, partitions=3)
     await topics.plan(settings)
+    with pytest.raises(TopicMissing, match=r"missing topics: deeptrace\.images\.v1, "):
+        await require_access(settings, scoring_needs(settings))
     assert {state.partitions for state in await topics.plan(settings)} == {None}
     both = await asyncio.gather(topics.apply(settings), topics.apply(settings))
     names = [state.spec.name for states in both for state in states if state.created]

@@ -4,11 +4,19 @@ import asyncio
 import threading
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.errors import DependencyDown, DeviceLost, InferenceFailed, Rejection, StoreUnavailable, Transient
-from streams.batcher import MicroBatcher, judge_bisecting
+from schemas.errors import (
+    BatchFailed,
+    DependencyDown,
+    DeviceLost,
+    InferenceFailed,
+    Rejection,
+    StoreUnavailable,
+    Transient,
+)
+from streams.batcher import GROW_AFTER, MicroBatcher, SafeBatch, judge_bisecting
 
 
 class Gate:
@@ -144,3 +152,96 @@ def test_an_answer_too_few_is_a_failure_not_a_mix_up():
     """A classifier that returns fewer answers than images must not shift verdicts to other images."""
     answers = judge_bisecting(lambda batch: list(batch)[:1], ["a", "b"])
     assert answers == ["a", "b"]  # judged one by one after the short answer was refused
+
+
+def test_a_batch_that_was_too_large_halves_the_next_ones():
+    """It failed, and no image of it failed alone: it was the size."""
+    safe = SafeBatch(32)
+    safe.note(32, failed=True, culprits=0)
+    assert safe.size == 16
+    safe.note(3, failed=True, culprits=0)
+    assert safe.size == 1
+    safe.note(1, failed=True, culprits=0)
+    assert safe.size == 1
+
+
+def test_an_image_that_fails_alone_is_at_fault_and_not_the_size():
+    """A poison in a batch must not make all later ones small."""
+    safe = SafeBatch(32)
+    safe.note(32, failed=True, culprits=1)
+    assert safe.size == 32
+
+
+def test_it_grows_by_one_after_so_many_full_ones_that_went_well():
+    """Small batches say nothing about larger ones."""
+    safe = SafeBatch(8)
+    safe.note(8, failed=True, culprits=0)
+    for _ in range(1000):
+        safe.note(3, failed=False, culprits=0)
+    assert safe.size == 4
+    for _ in range(GROW_AFTER - 1):
+        safe.note(4, failed=False, culprits=0)
+    assert safe.size == 4
+    safe.note(4, failed=False, culprits=0)
+    assert safe.size == 5
+
+
+@given(
+    most=st.integers(1, 64),
+    notes=st.lists(st.tuples(st.integers(1, 64), st.booleans(), st.integers(0, 3)), max_size=100),
+)
+def test_the_safe_size_stays_within_its_bounds(most, notes):
+    """Property: from one to the most; it falls only on a failure without a culprit, and rises by one at a time."""
+    safe = SafeBatch(most)
+    for items, failed, culprits in notes:
+        before = safe.size
+        safe.note(items, failed=failed, culprits=culprits)
+        assert 1 <= safe.size <= most
+        if safe.size < before:
+            assert failed
+            assert not culprits
+            assert safe.size <= max(1, items // 2)
+        else:
+            assert safe.size <= before + 1
+
+
+@settings(max_examples=100, deadline=None)
+@given(fits=st.integers(1, 40), most=st.integers(1, 40), items=st.integers(1, 120), bad=st.sets(st.integers(0, 119)))
+def test_batches_settle_at_what_fits_and_every_item_gets_its_answer(fits, most, items, bad):
+    """Property: a model that runs out of memory over `fits` images, and images that fail alone among them."""
+
+    def judge(batch):
+        if len(batch) > fits:
+            raise BatchFailed("out of memory")
+        if bad.intersection(batch):
+            raise ValueError
+        return [item * 10 for item in batch]
+
+    async def run():
+        batcher = MicroBatcher(judge, max_batch=most)
+        results = await asyncio.gather(*(batcher.submit(n) for n in range(items)), return_exceptions=True)
+        await batcher.close()
+        return batcher, results
+
+    batcher, results = asyncio.run(run())
+    for n, result in enumerate(results):
+        assert isinstance(result, InferenceFailed) if n in bad else result.answer == n * 10
+    if not bad and items > 4 * most > 4 * fits:  # it was tried often enough to know
+        assert batcher.safe_batch <= fits + 1
+
+
+async def test_a_batch_that_is_too_large_is_not_tried_again_at_that_size():
+    """What was learned is remembered: after the first failures none is larger than what fits."""
+    sizes = []
+
+    def judge(batch):
+        sizes.append(len(batch))
+        if len(batch) > 4:
+            raise BatchFailed("out of memory")
+        return [item * 10 for item in batch]
+
+    batcher = MicroBatcher(judge, max_batch=32)
+    await asyncio.gather(*(batcher.submit(n) for n in range(200)))
+    assert batcher.safe_batch <= 5
+    assert max(sizes[len(sizes) // 2 :]) <= 5
+    await batcher.close()

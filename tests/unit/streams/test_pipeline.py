@@ -13,12 +13,21 @@ from PIL import Image
 from model.classifier import Prediction
 from model.fake import FakeClassifier
 from model.pixels import preprocess
-from schemas.errors import DependencyDownTooLong, StoreUnavailable
+from schemas.errors import CrashSuspect, DecoderUnavailable, DependencyDownTooLong, StoreUnavailable
+from schemas.identity import outcome_id
 from schemas.incoming import Record
+from schemas.retry import Retry
 from storage.memory import MemoryStore
+from streams.archive import Archive
+from streams.crash_guard import CrashGuard
+from streams.crash_journal import CrashJournal
+from streams.gate import Gate
 from streams.metrics import WorkerMetrics
 from streams.objects import Objects
-from streams.pipeline import Pipeline
+from streams.outcomes import Outcome, Postponed, stored_outcome
+from streams.passage import Passage
+from streams.pipeline import Delivery, Pipeline
+from streams.retries import Retries
 from streams.settings import Settings
 
 BUCKET, OVERLAYS = "deeptrace-images", "deeptrace-overlays"
@@ -30,7 +39,8 @@ SETTINGS = Settings.model_validate(
             "dependency_wait_s": 0.01,
             "dependency_give_up_s": 1.0,
             "object_wait_s": 0.1,
-        }
+        },
+        "kafka": {"retry_delays_s": []},
     }
 )
 
@@ -71,7 +81,7 @@ async def run(store):
         pipelines.append(pipeline)
         value = raw if raw is not None else json.dumps(reference(**changes)).encode()
         record = Record("images", 1, 5, b"key", value, timestamp=datetime(2026, 11, 22, tzinfo=UTC))
-        [found] = await pipeline.outcomes(record)
+        [(found, _)] = await pipeline.outcomes(Delivery(record))
         return found
 
     yield outcome
@@ -246,7 +256,7 @@ async def test_a_store_that_fails_on_one_object_alone_does_not_hold_up_the_rest(
 
     async def outcome(key):
         value = json.dumps(reference(object={"key": key})).encode()
-        [found] = await pipeline.outcomes(Record("images", 0, 0, None, value))
+        [(found, _)] = await pipeline.outcomes(Delivery(Record("images", 0, 0, None, value)))
         return found
 
     pending = asyncio.create_task(outcome("rotten"))
@@ -255,3 +265,266 @@ async def test_a_store_that_fails_on_one_object_alone_does_not_hold_up_the_rest(
         await asyncio.sleep(0.02)
     assert dict((await pending).headers)["dt-error-code"] == b"object_refused"
     await pipeline.close()
+
+
+RETRYING = SETTINGS.model_copy(update={"kafka": SETTINGS.kafka.model_copy(update={"retry_delays_s": (10.0, 60.0)})})
+OUTCOMES = "deeptrace-outcomes"
+HEADERS = (
+    ("ce_id", b"1"),
+    ("ce_source", b"/s"),
+    ("ce_type", b"deeptrace.image.v1"),
+    ("ce_specversion", b"1.0"),
+    ("mine", None),
+)
+PRODUCED = Record("deeptrace.images.v1", 3, 77, b"key", b"", HEADERS)
+
+
+class Service:
+    """A pipeline with an archive and retry topics; `deliver` is what a worker does with one record."""
+
+    def __init__(self, store, *, settings=RETRYING, decoder=None, guard=None):
+        self.objects = Objects(store, settings.store)
+        self.metrics = WorkerMetrics()
+        self.gate = Gate("object store", self.objects.probe, settings.pipeline)
+        self.archive = Archive(self.objects, OUTCOMES, retries=Retries(settings.pipeline), gate=self.gate)
+        self.pipeline = Pipeline(
+            settings,
+            objects=self.objects,
+            decoder=decoder or InlineDecoder(),
+            classifier=FakeClassifier(),
+            metrics=self.metrics,
+            archive=self.archive,
+            gate=self.gate,
+            guard=guard,
+        )
+
+    async def deliver(self, record, *, step=0, again=False):
+        retry = Retry.read(record) if step else None
+        delivery = Delivery(retry.original if retry else record, retry, step, again)
+        return [found for found, _ in await self.pipeline.outcomes(delivery)]
+
+
+def produced(headers=PRODUCED.headers, **changes):
+    value = json.dumps(reference(**changes)).encode()
+    return Record(PRODUCED.topic, PRODUCED.partition, PRODUCED.offset, PRODUCED.key, value, headers, EARLIER)
+
+
+def on_retry_topic(aside: Postponed, offset=0) -> Record:
+    return Record(aside.topic, 0, offset, aside.key, aside.value, aside.headers, datetime.now(UTC))
+
+
+EARLIER = datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def full_store():
+    """Images, overlays and outcomes."""
+    return MemoryStore({BUCKET, OVERLAYS, OUTCOMES})
+
+
+async def test_an_object_that_is_not_there_yet_is_put_aside_then_judged_as_if_it_came_from_its_topic(full_store):
+    """The record goes to the first retry topic as it is; the verdict names the place where it was first read."""
+    service = Service(full_store)
+    [aside] = await service.deliver(produced())
+    assert (aside.topic, aside.code) == ("deeptrace.images.v1.retry.1", "object_not_found")
+    assert (aside.key, aside.value) == (b"key", produced().value)
+    put(full_store, png())
+    [outcome] = await service.deliver(on_retry_topic(aside), step=1)
+    source = outcome.verdict.source
+    assert (source.topic, source.partition, source.offset) == ("deeptrace.images.v1", 3, 77)
+    assert outcome.outcome_id == aside.outcome_id
+    await service.pipeline.close()
+
+
+async def test_an_object_that_never_comes_goes_through_all_topics_then_is_a_dead_letter(full_store):
+    """With all its tries added up, its own headers and place, and none of ours that served the waiting."""
+    service, record, seen = Service(full_store), produced(), []
+    for step in (0, 1):
+        [aside] = await service.deliver(record, step=step)
+        retry = Retry.read(record := on_retry_topic(aside))
+        seen.append((aside.topic, retry.attempts))
+        assert (retry.original.headers, retry.original.timestamp) == (PRODUCED.headers, EARLIER)
+    [letter] = await service.deliver(record, step=2)
+    assert seen == [("deeptrace.images.v1.retry.1", 4), ("deeptrace.images.v1.retry.2", 8)]
+    headers = dict(letter.headers)
+    assert (letter.code, headers["dt-attempts"]) == ("object_not_found", b"12")
+    assert headers["__connect.errors.topic"] == b"deeptrace.images.v1"
+    assert headers["__connect.errors.offset"] == b"77"
+    assert letter.headers[: len(HEADERS)] == HEADERS
+    assert not {name for name in headers if name.startswith("dt-origin") or name in {"dt-not-before", "dt-retry-code"}}
+    await service.pipeline.close()
+
+
+async def test_how_long_it_waits_grows_and_when_it_was_first_seen_stays(full_store):
+    """10 s, then a minute, as configured."""
+    service = Service(full_store)
+    [first] = await service.deliver(produced())
+    [second] = await service.deliver(on_retry_topic(first), step=1)
+    one, two = Retry.read(on_retry_topic(first)), Retry.read(on_retry_topic(second))
+    now = datetime.now(UTC)
+    assert 5 < (one.not_before - now).total_seconds() <= 10.001
+    assert 55 < (two.not_before - now).total_seconds() <= 60.001
+    assert one.first_seen == two.first_seen
+    await service.pipeline.close()
+
+
+async def test_without_retry_topics_it_is_a_dead_letter_at_once(full_store):
+    """`retry_delays_s = []` turns them off."""
+    service = Service(full_store, settings=SETTINGS)
+    [letter] = await service.deliver(produced())
+    assert letter.code == "object_not_found"
+    await service.pipeline.close()
+
+
+async def test_a_store_that_refuses_one_object_is_tried_later_not_dead_lettered_at_once(full_store):
+    """Rights are often granted after the fact."""
+    put(full_store, png())
+    full_store.denied.add((BUCKET, "a"))
+    service = Service(full_store)
+    [aside] = await service.deliver(produced())
+    assert isinstance(aside, Postponed)
+    full_store.denied.clear()
+    [outcome] = await service.deliver(on_retry_topic(aside), step=1)
+    assert outcome.verdict is not None
+    await service.pipeline.close()
+
+
+@pytest.mark.parametrize("headers", [PRODUCED.headers, ()])
+async def test_a_reference_that_is_no_longer_acceptable_when_its_wait_is_over_has_an_outcome(full_store, headers):
+    """The allow-list changed while it waited: a dead letter under the id it always had; it must not vanish."""
+    [aside] = await Service(full_store).deliver(produced(headers))
+    moved = Settings.model_validate({**RETRYING.model_dump(), "store": {"image_buckets": ["elsewhere"]}})
+    service = Service(full_store, settings=moved)
+    [letter] = await service.deliver(on_retry_topic(aside), step=1)
+    assert (letter.outcome_id, letter.code) == (aside.outcome_id, "bucket_forbidden")
+    await service.pipeline.close()
+
+
+async def test_a_reference_with_huge_headers_keeps_its_identity_while_it_waits(full_store):
+    """What does not fit on the retry topic as it is may not come back as another reference, or as none."""
+    headers = (*PRODUCED.headers, ("baggage", b"x" * 300_000))
+    service = Service(full_store)
+    [found] = await service.deliver(produced(headers))
+    if isinstance(found, Postponed):
+        put(full_store, png())
+        [found] = await service.deliver(on_retry_topic(found), step=1)
+    assert found.outcome_id == outcome_id("ce", "/s", "1")
+    await service.pipeline.close()
+
+
+async def test_of_a_notification_only_what_failed_waits(full_store):
+    """The other references of the record have their outcome; it comes back for the one alone."""
+    put(full_store, png(), key="there")
+    records = [
+        {"eventName": "s3:ObjectCreated:Put", "s3": {"bucket": {"name": BUCKET}, "object": {"key": key}}}
+        for key in ("there", "late")
+    ]
+    note = Record("deeptrace.images.v1", 0, 9, None, json.dumps({"Records": records}).encode(), (), EARLIER)
+    service = Service(full_store)
+    verdict, aside = await service.deliver(note)
+    assert verdict.verdict.image_id == f"{BUCKET}/there"
+    put(full_store, png(), key="late")
+    [late] = await service.deliver(on_retry_topic(aside), step=1)
+    assert late.verdict.image_id == f"{BUCKET}/late"
+    await service.pipeline.close()
+
+
+async def test_a_stranger_on_a_retry_topic_is_judged_like_any_other(full_store):
+    """A record without our headers there: somebody else wrote it; it may not be lost, nor end the worker."""
+    put(full_store, png())
+    service = Service(full_store)
+    record = Record("deeptrace.images.v1.retry.1", 0, 0, None, json.dumps(reference()).encode())
+    [outcome] = await service.deliver(record, step=1)
+    assert outcome.verdict is not None
+    await service.pipeline.close()
+
+
+async def test_a_repeat_is_answered_from_the_archive_without_being_judged(full_store):
+    """What was settled is published again, word for word, though the image is gone by now."""
+    put(full_store, png())
+    service = Service(full_store)
+    [first] = await service.deliver(produced())
+    settled, _ = await service.archive.settle(first, Passage.of(PRODUCED))
+    full_store.delete(BUCKET, "a")
+    [again] = await service.deliver(produced(), again=True)
+    assert (again.topic, again.key, again.value, again.headers) == (
+        settled.topic,
+        settled.key,
+        settled.value,
+        settled.headers,
+    )
+    [unasked] = await service.deliver(produced(), again=False)
+    assert isinstance(unasked, Postponed)
+    await service.pipeline.close()
+
+
+async def test_a_verdict_comes_back_from_the_archive_as_it_was(full_store):
+    """Its bytes and what is counted of it."""
+    put(full_store, png())
+    service = Service(full_store)
+    [verdict] = await service.deliver(produced())
+    back = stored_outcome(verdict.settled().to_bytes(), verdict.outcome_id)
+    assert isinstance(back, Outcome)
+    assert (back.topic, back.key, back.value, back.headers, back.code) == (
+        verdict.topic,
+        verdict.key,
+        verdict.value,
+        verdict.headers,
+        None,
+    )
+    assert back.verdict.to_bytes() == verdict.value
+    await service.pipeline.close()
+
+
+async def test_what_the_worker_died_of_three_times_is_a_dead_letter(full_store, tmp_path):
+    """It is not looked at again, and says how often."""
+    put(full_store, png())
+    identity = outcome_id("ce", "/s", "1")
+    (tmp_path / "slot.journal").write_text(f"=3 {identity}\n")
+    journal = CrashJournal(tmp_path, "slot")
+    service = Service(full_store, guard=CrashGuard(journal))
+    [letter] = await service.deliver(produced())
+    assert letter.code == CrashSuspect.code
+    assert b"3 times" in dict(letter.headers)["__connect.errors.exception.message"]
+    await service.pipeline.close()
+    journal.close(orderly=True)
+
+
+async def test_a_decoder_that_cannot_be_started_does_not_close_the_store(full_store):
+    """What is decoded already goes on being settled; the reference waits for a decoder."""
+
+    class NoDecoder(InlineDecoder):
+        def __init__(self):
+            self.tries = 0
+
+        async def decode(self, data, *, seed):
+            self.tries += 1
+            if self.tries < 4:
+                raise DecoderUnavailable("no process")
+            return await super().decode(data, seed=seed)
+
+    put(full_store, png())
+    decoder = NoDecoder()
+    service = Service(full_store, decoder=decoder)
+    closed = False
+    pending = asyncio.create_task(service.deliver(produced()))
+    while not pending.done():
+        closed = closed or not service.gate.is_open
+        await asyncio.sleep(0)
+    [outcome] = pending.result()
+    assert outcome.verdict is not None
+    assert decoder.tries == 4
+    assert not closed
+    await service.pipeline.close()
+
+
+async def test_a_forged_id_on_a_retry_topic_names_no_object_of_ours(full_store):
+    """Whoever writes there chooses the header; only an outcome id is taken for one."""
+    put(full_store, png())
+    [aside] = await Service(full_store).deliver(produced(object={"key": "b"}))
+    forged = tuple((name, b"../../x" if name == "dt-outcome-id" else value) for name, value in aside.headers)
+    record = Record(aside.topic, 0, 0, aside.key, produced().value, forged)
+    service = Service(full_store)
+    [outcome] = await service.deliver(record, step=1)
+    assert len(outcome.outcome_id) == 40
+    await service.pipeline.close()
