@@ -160,6 +160,16 @@ def test_a_refused_listing_becomes_our_error(serve, connect, http_answer, status
         list(store.list("images"))
 
 
+@pytest.mark.parametrize(
+    ("said", "kind"), [("SignatureDoesNotMatch", StoreUnavailable), ("AccessDenied", ObjectDenied), ("", ObjectDenied)]
+)
+def test_a_question_for_a_bucket_tells_a_wrong_secret_from_a_missing_right(serve, connect, http_answer, said, kind):
+    """A HEAD's 403 has no document either; servers that name their reason do so in a header."""
+    headers = {"X_Minio_Error_Code": said} if said else {}
+    with pytest.raises(kind):
+        connect(serve(http_answer(403, **headers)).endpoint).bucket_exists("images")
+
+
 def test_a_bucket_that_someone_else_just_created_was_not_created_here(serve, connect, http_answer):
     """Two workers may start at once."""
 

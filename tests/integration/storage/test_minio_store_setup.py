@@ -39,6 +39,15 @@ def test_a_missing_ca_file_is_refused(tmp_path):
         MinioStore("127.0.0.1:9000", allowed_buckets=["images"], ca_file=tmp_path / "ca.pem", **KEYS)
 
 
+def test_a_ca_file_without_a_certificate_is_refused(tmp_path):
+    """At the first request it would look like a store that is away, and be waited for."""
+    (tmp_path / "ca.pem").write_text("canary")
+    with pytest.raises(ConfigError) as caught:
+        MinioStore("127.0.0.1:9000", allowed_buckets=["images"], ca_file=tmp_path / "ca.pem", **KEYS)
+    assert "no certificate in PEM form" in caught.value.why
+    assert "canary" not in str(caught.value)
+
+
 def test_the_secrets_are_in_no_repr():
     """A store may be logged."""
     assert (
