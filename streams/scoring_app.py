@@ -231,7 +231,9 @@ class ScoringService:
             # An agent for each: in one topic all wait as long, so the first is the next that is due, and the others may wait behind it.
             # Without a bound: Faust delivers all topics in one loop, and a buffer that is full would hold up the images, too. What lies in it is
             # one fetch a partition at most, since the partition counts as full at once.
-            self._add_retry_agent(app, app.topic(topic, maxsize=0, **raw), step)
+            waiting = app.topic(topic, **raw)
+            waiting.maxsize = 0  # as an argument faust-streaming 0.15.3 takes it and drops it
+            self._add_retry_agent(app, waiting, step)
         return app
 
     def _add_retry_agent(self, app: faust.App, topic: Any, step: int) -> None:
@@ -275,8 +277,9 @@ class ScoringService:
         return self._draining or bool(self._admission.refusals) or self._guard.holding > 0 or self._is_waiting()
 
     def _is_waiting(self) -> bool:
-        """Whether a reference waits for something that is down: the store, the broker, decoders. It waits so long and no longer, and says so."""
-        return self._retries.waiting > 0 or self._pipeline.waiting > 0
+        """Whether all that is in hand waits for something that is down: the store, the broker, decoders. It waits so long and no longer."""
+        waiting = self._retries.waiting + self._pipeline.waiting
+        return 0 < self._desk.in_hand <= waiting
 
     async def _has_work(self) -> bool:
         """Whether references wait: in hand, or on the images topic behind what was delivered. Raises BrokerUnavailable."""

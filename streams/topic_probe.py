@@ -8,6 +8,7 @@ from schemas.errors import BrokerUnavailable, ConfigError
 from streams.kafka_security import client_options
 from streams.lenient_headers import read_leniently
 from streams.settings import KafkaSettings
+from streams.topics import partition_counts
 
 POLL_MS = 1000
 EMPTY_POLLS = 3  # a fetch that finds nothing but markers, or nothing at all, comes back empty
@@ -21,7 +22,10 @@ async def refuse_stranded(settings: KafkaSettings) -> None:
         BrokerUnavailable: it could not be asked.
     """
     steps = range(len(settings.retry_delays_s) + 1, topics.MAX_RETRY_TOPICS + 1)
-    if not steps:
+    there = await partition_counts(settings)
+    names = [topics.retry_topic(step) for step in steps]
+    places = [TopicPartition(name, partition) for name in names for partition in range(there.get(name, 0))]
+    if not places:
         return
     consumer = AIOKafkaConsumer(
         bootstrap_servers=settings.bootstrap_servers,
@@ -33,19 +37,15 @@ async def refuse_stranded(settings: KafkaSettings) -> None:
     )
     try:
         await consumer.start()
-        there = await consumer.topics()
-        places = [
-            TopicPartition(topic, partition)
-            for topic in map(topics.retry_topic, steps)
-            if topic in there
-            for partition in consumer.partitions_for_topic(topic) or ()
-        ]
-        ends = await consumer.end_offsets(places) if places else {}
-        unread = sorted({place.topic for place, end in ends.items() if (await consumer.committed(place) or 0) < end})
+        ends, begins = await consumer.end_offsets(places), await consumer.beginning_offsets(places)
+        # A commit may have expired, and retention may have taken away what was read long ago.
+        starts = {place: max(begins[place], await consumer.committed(place) or 0) for place in places}
     except KafkaError as error:
         raise BrokerUnavailable("the broker could not be asked for retry topics", why=type(error).__name__) from error
     finally:
         await consumer.stop()
+    behind = [place for place in places if starts[place] < ends[place]]
+    unread = sorted({p.topic for p in behind if await holds_records(settings, p.topic, p.partition, starts[p])})
     if unread:
         raise ConfigError(
             f"references may wait on retry topics that are not read: {', '.join(unread)}",

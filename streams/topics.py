@@ -81,12 +81,18 @@ def wanted(settings: KafkaSettings) -> list[TopicSpec]:
     return [replace(spec, config={**spec.config, **IN_SYNC}) for spec in specs]
 
 
-async def plan(settings: KafkaSettings) -> list[TopicState]:
-    """Return each wanted topic beside its present state. Changes nothing."""
+async def partition_counts(settings: KafkaSettings) -> dict[str, int]:
+    """Return how many partitions each topic has that the broker shows us."""
     async with _admin(settings) as admin:
         # All topics, not ours by name: aiokafka lets a broker with auto-creation create what a request names.
-        found = {topic["topic"]: topic for topic in await admin.describe_topics()}
-    return [TopicState(spec, _partitions(found.get(spec.name))) for spec in wanted(settings)]
+        found = {str(topic["topic"]): _partitions(topic) for topic in await admin.describe_topics()}
+    return {name: count for name, count in found.items() if count is not None}
+
+
+async def plan(settings: KafkaSettings) -> list[TopicState]:
+    """Return each wanted topic beside its present state. Changes nothing."""
+    there = await partition_counts(settings)
+    return [TopicState(spec, there.get(spec.name)) for spec in wanted(settings)]
 
 
 async def apply(settings: KafkaSettings) -> list[TopicState]:

@@ -87,8 +87,16 @@ async def test_a_restart_while_they_wait_loses_nothing(world):
 
 @pytest.fixture
 def patient(tmp_path):
-    """A world with one retry topic, of a minute and a half."""
-    made = World(tmp_path, retry_delays_s=(90,))
+    """A world whose references wait longer than any test: on the first retry topic."""
+    made = World(tmp_path, retry_delays_s=(600,))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def patient_at_last(tmp_path):
+    """A world whose references wait longer than any test: on the second retry topic."""
+    made = World(tmp_path, retry_delays_s=(1, 600))
     yield made
     made.close()
 
@@ -113,8 +121,9 @@ async def fully_put_aside(world, references):
     return len(await world.records(RETRIES[0])) >= references
 
 
-async def test_a_worker_refuses_to_leave_references_on_a_retry_topic_that_it_is_not_told_to_read(world):
+async def test_a_worker_refuses_to_leave_references_on_a_retry_topic_that_it_is_not_told_to_read(patient_at_last):
     """Fewer delays than there were: exit 78, with the topic and what to do."""
+    world = patient_at_last
     await world.publish([native("never", "never")])
     first = world.worker(**FAST)
     await until(lambda: world.records(RETRIES[1]))
