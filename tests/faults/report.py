@@ -123,7 +123,7 @@ def _claims(ours: dict[str, Result | None]) -> str:
             *_table(("", "promised", "measured"), rows),
             "",
             "Recovery counts from the moment the cause is gone (for a killed worker: from its death, its restart included) until an outcome",
-            "has come in every partition that had references waiting then.",
+            "has come in every partition that had references waiting then. One that another fault interrupts counts from that fault.",
         ]
     )
 

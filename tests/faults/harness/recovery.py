@@ -13,6 +13,7 @@ class Recovery:
     before: int
     waiting: set[int] = field(default_factory=set)
     behind: int = 0
+    interrupted: bool = False
     first_s: float | None = None
     all_partitions_s: float | None = None
     caught_up_s: float | None = None
@@ -21,6 +22,7 @@ class Recovery:
         """Return what a result keeps."""
         return {
             "fault": self.fault,
+            "interrupted": self.interrupted,
             "first_s": _rounded(self.first_s),
             "all_partitions_s": _rounded(self.all_partitions_s),
             "caught_up_s": _rounded(self.caught_up_s),
@@ -86,7 +88,11 @@ class Clock:
                 _follow(one, order, partition, now)
 
     def healed(self, fault: str, now: float) -> Recovery:
-        """Note that the cause of a fault is gone, and measure from here."""
+        """Note that the cause of a fault is gone, and measure from here. A recovery that another fault interrupts is not measured any more."""
+        for earlier in self.recoveries:
+            if earlier.waiting:
+                earlier.interrupted = True
+                earlier.waiting.clear()
         waiting = {partition for partition, count in self._waiting_in.items() if count > 0}
         one = Recovery(fault, now, len(self._order), waiting, self._behind)
         self.recoveries.append(one)

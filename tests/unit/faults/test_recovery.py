@@ -47,6 +47,7 @@ def test_recovery_waits_for_each_partition_that_was_behind_and_for_what_was_acce
     [recovery] = clock.recoveries
     assert recovery.to_json() == {
         "fault": "kill",
+        "interrupted": False,
         "first_s": 1.5,
         "all_partitions_s": 3.0,
         "caught_up_s": 5.0,
@@ -71,3 +72,15 @@ def test_latency_is_from_acknowledgement_to_first_outcome():
     clock.accepted("b", 0, 5.5)
     assert clock.latency("a") == pytest.approx(0.25)
     assert clock.latency("b") == 0.0
+
+
+def test_a_recovery_that_another_fault_interrupts_counts_from_that_one():
+    """The cause of the first is not gone while the next one holds everything up."""
+    clock = Clock()
+    clock.accepted("a", 0, 0.0)
+    clock.healed("kill", 1.0)
+    clock.healed("kill", 20.0)
+    clock.outcome("a", 23.0)
+    first, second = clock.recoveries
+    assert (first.interrupted, first.all_partitions_s) == (True, None)
+    assert (second.interrupted, second.all_partitions_s) == (False, 3.0)
