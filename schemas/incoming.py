@@ -7,6 +7,7 @@ from typing import Any, Literal
 import orjson
 from pydantic import ValidationError
 
+from schemas import settled
 from schemas.base import fault_list
 from schemas.bucket_event import NotificationRecord, is_notification, is_test_event
 from schemas.cloud_event import EventIdentity, Headers, read_identity
@@ -30,7 +31,6 @@ from schemas.image_ref import (
 )
 
 Format = Literal["native", "s3_notification"]
-OUTCOME_PREFIX = "outcomes/"  # of settled outcomes (schemas.settled)
 UNVERSIONED = "null"  # what S3 writes for an object of a bucket whose versioning is suspended
 MAX_NOTIFICATION_RECORDS = 100  # servers send one; each becomes an outcome that may hold the whole message
 
@@ -168,7 +168,7 @@ class Intake:
     def _is_ours(self, bucket: str, key: str) -> bool:
         """Whether the object is one that a worker wrote; also where its buckets are the bucket of the images."""
         return (bucket == self.overlay_bucket and key.startswith(self.overlay_prefix)) or (
-            bucket == self.outcome_bucket and key.startswith(OUTCOME_PREFIX)
+            bucket == self.outcome_bucket and key.startswith(settled.PREFIX)
         )
 
     def _check_place(self, place: ObjectRef) -> None:

@@ -15,6 +15,11 @@ def retry_topic(step: int) -> str:
     return f"{RETRY_PREFIX}{step}"
 
 
+def retry_topics(count: int) -> tuple[str, ...]:
+    """Return the first `count` retry topics, in the order in which a reference goes through them."""
+    return tuple(retry_topic(step) for step in range(1, count + 1))
+
+
 def record_key(tenant: str, image_id: str) -> bytes:
     """Return the record key `tenant|image_id`, the same on the images, verdicts and dead letter topics."""
     return f"{tenant}|{image_id}".encode()

@@ -68,7 +68,7 @@ class Allowed:
 
 def scoring_needs(kafka: KafkaSettings) -> Needs:
     """Return what a scoring worker needs."""
-    retries = tuple(topics.retry_topic(step + 1) for step in range(len(kafka.retry_delays_s)))
+    retries = topics.retry_topics(len(kafka.retry_delays_s))
     return Needs(
         role="scoring worker",
         reads=(topics.IMAGES, *retries),

@@ -61,6 +61,11 @@ class Deliveries:
             delivery = Delivery(retry.original if retry else record, retry, step, self._may_be_known(entry))
             await self._desk.take(entry, delivery)
 
+    def next_offset(self, topic: str, partition: int, generation: int) -> int:
+        """Return the offset that is to be delivered next: where nothing was delivered or committed yet, the beginning of the partition."""
+        due = self._ledger.next_offset(topic, partition, generation)
+        return due if due is not None else self._committed(topic, partition) or 0
+
     def _due(self, retry: Retry, step: int) -> datetime:
         """Return when the record is to be tried: never later than the topic's own wait from now, whatever clock wrote it."""
         delays = self._settings.kafka.retry_delays_s
@@ -75,9 +80,7 @@ class Deliveries:
             return None
         message = event.message
         place = message.topic, message.partition
-        due = self._ledger.next_offset(*place, message.generation_id)
-        if due is None:
-            due = self._committed(*place) or 0  # where nothing was committed, from the beginning of what retention left
+        due = self.next_offset(*place, message.generation_id)
         if message.offset > due and not await self._nothing_between(*place, due, message.offset):
             return None
         if self._leaving():

@@ -8,7 +8,7 @@ from typing import TypeVar
 import stamina
 from stamina.instrumentation import set_on_retry_hooks
 
-from schemas.errors import DependencyDown, DependencyDownTooLong, StoreUnavailable, Transient
+from schemas.errors import DependencyDown, DependencyDownTooLong, Transient
 from streams.gate import Gate, backoff_s
 from streams.passage import Passage
 from streams.settings import PipelineSettings
@@ -46,11 +46,12 @@ class Retries:
                 down_since = down_since or began_at
                 if time.monotonic() - down_since > self._settings.dependency_give_up_s:
                     raise DependencyDownTooLong(error.message, why=error.why, remedy=error.remedy) from error
-                # What is wrong with one object only (an outcome that cannot be read) is no reason to shut the gate for all.
-                shut = gate is not None and isinstance(error, StoreUnavailable) and gate.report(error, began_at)
                 self.waiting += 1
                 try:
-                    await (gate.opened() if gate is not None and shut else self._pause(failures))
+                    if gate is not None and gate.report(error, began_at):
+                        await gate.opened()
+                    else:
+                        await asyncio.sleep(backoff_s(self._settings, failures))
                 finally:
                     self.waiting -= 1
                 failures += 1
@@ -58,9 +59,6 @@ class Retries:
                 if gate is not None:
                     gate.answered()
                 return result
-
-    async def _pause(self, failures: int) -> None:
-        await asyncio.sleep(backoff_s(self._settings, failures))
 
     async def _bounded(self, step: Callable[[], Awaitable[Result]], passage: Passage) -> Result:
         passage.attempts = passage.earlier_attempts + 1

@@ -227,7 +227,7 @@ class ScoringService:
         async def classify(stream: Any) -> None:
             await self._deliveries.take(stream.noack().events())
 
-        for step, topic in enumerate(self._retry_topics(), start=1):
+        for step, topic in enumerate(topics.retry_topics(len(self._settings.kafka.retry_delays_s)), start=1):
             # An agent for each: in one topic all wait as long, so the first is the next that is due, and the others may wait behind it.
             # Without a bound: Faust delivers all topics in one loop, and a buffer that is full would hold up the images, too. What lies in it is
             # one fetch a partition at most, since the partition counts as full at once.
@@ -270,9 +270,6 @@ class ScoringService:
         self._letting_go.add(task)
         task.add_done_callback(self._letting_go.discard)
 
-    def _retry_topics(self) -> list[str]:
-        return [topics.retry_topic(step) for step, _ in enumerate(self._settings.kafka.retry_delays_s, start=1)]
-
     def _is_held_up(self) -> bool:
         return self._draining or bool(self._admission.refusals) or self._guard.holding > 0 or self._is_waiting()
 
@@ -287,9 +284,7 @@ class ScoringService:
             # Another member may hold it up, and its own watchdog sees to that; but Faust can also miss the end of a rebalance.
             return time.monotonic() - self._rebalancing_since > STUCK_REBALANCES * self._settings.pipeline.stall_s
         for place in assigned(self._app, topics.IMAGES):
-            due = self._ledger.next_offset(*place, self._app.consumer_generation_id)
-            if due is None:
-                due = committed_offset(self._app, *place) or 0
+            due = self._deliveries.next_offset(*place, self._app.consumer_generation_id)
             # Also with something in hand: it may be waiting for the broker.
             if await holds_records(self._settings.kafka, *place, due) or self._desk.in_hand:
                 return True

@@ -21,9 +21,8 @@ async def refuse_stranded(settings: KafkaSettings) -> None:
         ConfigError: naming the topics.
         BrokerUnavailable: it could not be asked.
     """
-    steps = range(len(settings.retry_delays_s) + 1, topics.MAX_RETRY_TOPICS + 1)
     there = await partition_counts(settings)
-    names = [topics.retry_topic(step) for step in steps]
+    names = topics.retry_topics(topics.MAX_RETRY_TOPICS)[len(settings.retry_delays_s) :]
     places = [TopicPartition(name, partition) for name in names for partition in range(there.get(name, 0))]
     if not places:
         return

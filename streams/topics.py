@@ -67,8 +67,8 @@ def wanted(settings: KafkaSettings) -> list[TopicSpec]:
         TopicSpec(topics.VERDICTS, n),
         TopicSpec(topics.DEAD_LETTERS, n, {"max.message.bytes": str(512 * KIB)}),
         *(
-            TopicSpec(topics.retry_topic(step), n, {"max.message.bytes": str(512 * KIB)})
-            for step, _ in enumerate(settings.retry_delays_s, start=1)
+            TopicSpec(name, n, {"max.message.bytes": str(512 * KIB)})
+            for name in topics.retry_topics(len(settings.retry_delays_s))
         ),
         TopicSpec(topics.OBSERVATIONS, n),
         TopicSpec(topics.WINDOWS, n),

@@ -14,7 +14,7 @@ from schemas.errors import UsageError
 from streams.audit.broker import Broker, Partition, Span
 
 OUTCOME_TOPICS = (topics.VERDICTS, topics.DEAD_LETTERS)
-RETRY_TOPICS = tuple(topics.retry_topic(step) for step in range(1, topics.MAX_RETRY_TOPICS + 1))
+RETRY_TOPICS = topics.retry_topics(topics.MAX_RETRY_TOPICS)
 SKEW = timedelta(days=1)
 """Outcomes bear the clock of a worker: with `since` they are looked for from this much earlier."""
 

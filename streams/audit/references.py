@@ -10,7 +10,7 @@ from streams.audit.book import ACCEPTABLE, DUE, STRANDED, WAITING, Book, pack
 from streams.audit.fingerprint import raw_id
 from streams.audit.report import Report
 
-ALL_RETRY_TOPICS: Final = tuple(topics.retry_topic(step) for step in range(1, topics.MAX_RETRY_TOPICS + 1))
+ALL_RETRY_TOPICS: Final = topics.retry_topics(topics.MAX_RETRY_TOPICS)
 
 
 class References:

@@ -45,7 +45,7 @@ async def audit(
         committed = {
             partition: offset for (topic, partition), offset in offsets.committed.items() if topic == topics.IMAGES
         }
-        read = [topics.retry_topic(step) for step, _ in enumerate(settings.kafka.retry_delays_s, start=1)]
+        read = topics.retry_topics(len(settings.kafka.retry_delays_s))
         references = References(book, report, intake_of(settings.store), committed, read)
         for (topic, partition), offset in offsets.expired.items():
             report.fault("expired_unread", "", f"{topic}/{partition}/{offset}")
