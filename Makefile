@@ -69,9 +69,10 @@ generate: setup ## Write the generated files: schemas and the settings table
 	@$(BIN)/python -m streams.settings_table README.md
 
 LOCK := pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
-lock: setup ## Resolve the dependencies anew (requirements.lock: to run; requirements-dev.lock: to develop)
-	@$(UV) $(LOCK) pyproject.toml --output-file requirements.lock
-	@$(UV) $(LOCK) pyproject.toml --group dev --constraint requirements.lock --output-file requirements-dev.lock
+lock: setup ## Resolve the dependencies anew (requirements.lock: to run; requirements-dev.lock: to train and develop)
+	@# The larger set first: the smaller one must fit into it.
+	@$(UV) $(LOCK) pyproject.toml --all-extras --group dev --output-file requirements-dev.lock
+	@$(UV) $(LOCK) pyproject.toml --constraint requirements-dev.lock --output-file requirements.lock
 
 clean: ## Remove what was built here (not the download cache)
 	@if [ -x $(BIN)/deeptrace ]; then $(BIN)/deeptrace dev down || true; fi

@@ -66,9 +66,9 @@ async def test_a_workers_run_passes_and_what_is_done_to_it_afterwards_is_found(w
     )
     world.worker(DEEPTRACE_PIPELINE__RETRY_FIRST_S="0.02")
     await world.wait_for_outcomes(REFERENCES + 1, timeout_s=120)
-    for _ in range(60):  # until the last commit
+    for _ in range(60):  # until the last commit: on a slow machine the first audit comes before any
         code, report, said = await audit(world, "--complete")
-        if not report.get("pending"):
+        if not report.get("pending") and not report.get("notes"):
             break
         await asyncio.sleep(0.5)
     assert (code, report["failed"], report["notes"]) == (0, [], []), said
