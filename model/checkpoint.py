@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from model.checkpoint_meta import FORMAT, METADATA_KEY, CheckpointMeta
 from model.ensemble import EnsembleClassifier
 from model.network import Ensemble, build
+from model.open_set import PREFIX, OpenSet
 from model.policy import policy_of
 from schemas.errors import CheckpointRefused, ConfigError
 
@@ -33,14 +34,16 @@ class Loaded(NamedTuple):
     network: Ensemble
     meta: CheckpointMeta
     sha256: str
+    open_set: OpenSet | None = None
 
 
-def save(path: Path, network: Ensemble, meta: CheckpointMeta) -> str:
+def save(path: Path, network: Ensemble, meta: CheckpointMeta, open_set: OpenSet | None = None) -> str:
     """Write the checkpoint, replacing an old one at once, and return its SHA-256; equal weights give equal bytes."""
     if network.config != meta.config:
         raise ValueError("the network was not built from meta.config")
     policy_of(meta.preprocess_id)
-    tensors = {name: value.detach().cpu().contiguous() for name, value in sorted(network.state_dict().items())}
+    state = {**network.state_dict(), **(open_set.tensors() if open_set else {})}
+    tensors = {name: value.detach().cpu().contiguous() for name, value in sorted(state.items())}
     data = safetensors.torch.save(tensors, metadata={METADATA_KEY: meta.model_dump_json()})
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f"{path.name}.partial")
@@ -71,8 +74,8 @@ def load(path: Path, *, expected_sha256: str | None = None, expected_preprocess_
     except ConfigError as error:
         _refuse(path, str(error), error.remedy)
     network = build(meta.config)
-    _fill(path, network, data)
-    return Loaded(network.eval(), meta, sha256)
+    open_set = _fill(path, network, data)
+    return Loaded(network.eval(), meta, sha256, open_set)
 
 
 def load_classifier(
@@ -90,8 +93,8 @@ def load_classifier(
     chosen = _device(device)
     if threads is not None:
         torch.set_num_threads(threads)
-    network, meta, sha256 = load(path, expected_sha256=expected_sha256, expected_preprocess_id=expected_preprocess_id)
-    return EnsembleClassifier(network, meta, sha256, device=chosen)
+    loaded = load(path, expected_sha256=expected_sha256, expected_preprocess_id=expected_preprocess_id)
+    return EnsembleClassifier(loaded.network, loaded.meta, loaded.sha256, device=chosen, open_set=loaded.open_set)
 
 
 def _read(path: Path) -> bytes:
@@ -135,12 +138,14 @@ def _meta(path: Path, data: bytes) -> CheckpointMeta:
         _refuse(path, f"its metadata is not valid: {faults}", "Save it again with model.checkpoint.save.")
 
 
-def _fill(path: Path, network: Ensemble, data: bytes) -> None:
+def _fill(path: Path, network: Ensemble, data: bytes) -> OpenSet | None:
     """Copy every tensor into the network; names, shapes and types must be exactly the network's own, and values finite."""
     try:
-        tensors = safetensors.torch.load(data)
+        found = safetensors.torch.load(data)
     except (SafetensorError, ValueError, KeyError) as error:
         _refuse(path, f"its tensors cannot be read ({error})", "The file may be cut short; fetch it again.")
+    tensors = {name: value for name, value in found.items() if not name.startswith(PREFIX)}
+    extra = {name: value for name, value in found.items() if name.startswith(PREFIX)}
     wanted = network.state_dict()
     faults = [f"{name} is missing" for name in wanted.keys() - tensors.keys()]
     faults += [f"{name} is not of this network" for name in tensors.keys() - wanted.keys()]
@@ -158,6 +163,24 @@ def _fill(path: Path, network: Ensemble, data: bytes) -> None:
             "The weights and the configuration in the file do not belong together, or another timm release wrote them.",
         )
     network.load_state_dict(tensors)
+    return _open_set(path, network, extra)
+
+
+def _open_set(path: Path, network: Ensemble, tensors: dict[str, torch.Tensor]) -> OpenSet | None:
+    """Return the open set that lies beside the weights; its shapes must fit the network's features and classes."""
+    if not tensors:
+        return None
+    open_set = OpenSet.from_tensors(tensors)
+    width, count = sum(network.widths.values()), len(network.config.classes)
+    if (
+        open_set is None
+        or open_set.tensors().keys() != tensors.keys()
+        or open_set.projection.shape != (width, open_set.means.shape[1])
+        or open_set.means.shape[0] != count
+        or not all(tensor.dtype == torch.float32 and torch.isfinite(tensor).all() for tensor in tensors.values())
+    ):
+        _refuse(path, "its open set does not fit its network", "Run `deeptrace calibrate` on the checkpoint again.")
+    return open_set
 
 
 def _refuse(path: Path, why: str, remedy: str) -> NoReturn:

@@ -5,6 +5,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from model.abstention import Abstention
 from model.config import EnsembleConfig, Temperatures
 
 FORMAT: Final = "deeptrace-checkpoint-1"
@@ -23,6 +24,7 @@ class CheckpointMeta(BaseModel):
     kind: Kind
     config: EnsembleConfig
     temperatures: Temperatures = Temperatures()
+    abstention: Abstention | None = None  # absent until `deeptrace calibrate` has fitted it
     preprocess_id: str
     training_data: str = Field(min_length=1)  # "simulated-v1", or where the images came from
     note: str = ""  # what the figures may and may not be taken for
@@ -30,5 +32,6 @@ class CheckpointMeta(BaseModel):
 
     @property
     def calibration_id(self) -> str:
-        """Short id that changes whenever a temperature does."""
-        return hashlib.sha256(self.temperatures.model_dump_json().encode()).hexdigest()[:12]
+        """Short id that changes whenever a temperature or a rule of abstention does."""
+        rules = self.abstention.model_dump_json() if self.abstention else ""
+        return hashlib.sha256((self.temperatures.model_dump_json() + rules).encode()).hexdigest()[:12]

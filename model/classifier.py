@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from model.abstention import Abstention
 from model.pixels import Pixels
 
 Probs = npt.NDArray[np.float64]
@@ -24,6 +25,7 @@ class ModelInfo:
     classes: tuple[str, ...]
     training_data: str
     kind: str  # demo_simulated | trained | fake
+    abstention: Abstention | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,7 @@ class Prediction:
     members: tuple[Member, ...] = ()
     cams: Heat | None = None  # [k, 7, 7] in 0..1, for the crops in their order
     cam_class: str | None = None
+    novelty: float | None = None  # distance to the nearest known class; None where the checkpoint has no open set
 
 
 class Classifier(Protocol):

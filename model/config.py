@@ -65,9 +65,13 @@ class EnsembleConfig(_Frozen):
 
 
 class Temperatures(_Frozen):
-    """Divisors of the logits, fitted on calibration data: one for the ensemble, one for each branch on its own."""
+    """Divisors of the logits, fitted on calibration data: one for the ensemble, one for each branch on its own.
+
+    `real_logit_shift` is added to the ensemble's logit of `real` after the division: detectors lean to `real` under shift.
+    """
 
     fused: PositiveFloat = 1.0
     cnn: PositiveFloat = 1.0
     vit: PositiveFloat = 1.0
     fft: PositiveFloat = 1.0
+    real_logit_shift: float = 0.0

@@ -14,8 +14,10 @@ from model.classifier import Heat, Member, ModelInfo, Prediction, Probs
 from model.config import BRANCHES, CROP_PX
 from model.device_faults import device_faults
 from model.network import Ensemble, Scores
+from model.open_set import OpenSet
 from model.pixels import Pixels
 from schemas.errors import BatchFailed
+from schemas.verdict import REAL
 
 # How far a probability may move with the batch an image is in: the libraries sum in another order. Held by tests.
 CPU_TOLERANCE: Final = 1e-5
@@ -28,7 +30,15 @@ class EnsembleClassifier:
     A prediction is the mean of the crops' probabilities. It moves by at most `CPU_TOLERANCE` (`CUDA_TOLERANCE`) with the batch.
     """
 
-    def __init__(self, network: Ensemble, meta: CheckpointMeta, sha256: str, *, device: torch.device) -> None:
+    def __init__(
+        self,
+        network: Ensemble,
+        meta: CheckpointMeta,
+        sha256: str,
+        *,
+        device: torch.device,
+        open_set: OpenSet | None = None,
+    ) -> None:
         self.info = ModelInfo(
             version=meta.version,
             sha256=sha256,
@@ -37,9 +47,12 @@ class EnsembleClassifier:
             classes=meta.config.classes,
             training_data=meta.training_data,
             kind=meta.kind,
+            abstention=meta.abstention,
         )
         self.device = device
         self._temperatures = meta.temperatures
+        self._shift = np.array([meta.temperatures.real_logit_shift * (name == REAL) for name in meta.config.classes])
+        self._open_set = open_set.to(device) if open_set else None
         # Channels last is a third faster for the CNN on CPU too (26 against 36 ms a crop).
         self._network = network.eval().to(memory_format=torch.channels_last).to(device)
 
@@ -67,7 +80,7 @@ class EnsembleClassifier:
         ends = counts.cumsum()
         starts = ends - counts
         scores = self._scores(batch, counts)
-        fused = _mean_over_crops(_softmax(scores.fused, self._temperatures.fused), starts)
+        fused = _mean_over_crops(_softmax(scores.fused, self._temperatures.fused, self._shift), starts)
         members = {
             "cnn": _mean_over_crops(_softmax(scores.cnn, self._temperatures.cnn), starts),
             "vit": _softmax(scores.vit, self._temperatures.vit),
@@ -76,6 +89,7 @@ class EnsembleClassifier:
         if not all(np.isfinite(probs).all() for probs in (fused, *members.values())):
             # argmax would take NaN for the winner and publish it as a verdict.
             raise BatchFailed(f"a probability in a batch of {len(batch)} images is not finite")
+        novelty = self._novelty(scores, starts)
         winners = fused.argmax(1)
         cams = self._cams(scores, winners, starts, ends, explain)
         return [
@@ -84,9 +98,17 @@ class EnsembleClassifier:
                 members=tuple(Member(branch, members[branch][index]) for branch in BRANCHES),
                 cams=cams.get(index),
                 cam_class=self.info.classes[winners[index]] if index in cams else None,
+                novelty=None if novelty is None else float(novelty[index]),
             )
             for index in range(len(batch))
         ]
+
+    def _novelty(self, scores: Scores, starts: npt.NDArray[np.intp]) -> Probs | None:
+        """Mean over an image's crops of the distance to the nearest known class [B]."""
+        if self._open_set is None:
+            return None
+        rows = self._open_set.score(scores.joint).cpu().numpy().astype(np.float64)
+        return _mean_over_crops(rows[:, None], starts)[:, 0]
 
     def _scores(self, batch: Sequence[Pixels], counts: npt.NDArray[np.intp]) -> Scores:
         crops = self._tensor(np.concatenate([pixels.crops for pixels in batch]))
@@ -121,9 +143,9 @@ class EnsembleClassifier:
         return torch.from_numpy(array).to(self.device, non_blocking=True)
 
 
-def _softmax(logits: Tensor, temperature: float) -> Probs:
+def _softmax(logits: Tensor, temperature: float, shift: Probs | float = 0.0) -> Probs:
     """Probabilities in float64, whose rows sum to 1; NaN for a row with a logit that is NaN or infinite upwards."""
-    scaled = logits.cpu().numpy().astype(np.float64) / temperature
+    scaled = logits.cpu().numpy().astype(np.float64) / temperature + shift
     with np.errstate(invalid="ignore"):
         powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))

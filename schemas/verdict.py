@@ -34,6 +34,30 @@ class JudgedObject(Message):
     frames: int = 1
 
 
+class LabelSet(Message):
+    """The classes that the true one is among, with the stated coverage (split conformal prediction)."""
+
+    coverage: Unit
+    labels: tuple[str, ...]
+
+
+class Novelty(Message):
+    """Distance to the nearest class the model knows; over `threshold` the image is of none of them."""
+
+    score: float
+    threshold: float
+    method: str
+
+
+class Stability(Message):
+    """How the verdict stands after the image is shipped again (as JPEG quality 60, at 512 px, as WebP): `flips` of `views` say otherwise."""
+
+    views: int
+    flips: int
+    p_ai_min: Unit
+    p_ai_max: Unit
+
+
 class MemberOpinion(Message):
     """One branch of the ensemble on its own; `ok` is false where it gave none."""
 
@@ -44,7 +68,11 @@ class MemberOpinion(Message):
 
 
 class Explanation(Message):
-    """Where the Grad-CAM overlay lies. It explains the CNN branch (`member`) and nothing else."""
+    """Where the Grad-CAM overlay lies. It explains the CNN branch (`member`) and nothing else.
+
+    `faithfulness`: how much more the target's probability falls when the hottest cells are removed than when random ones are. Where the
+    map does no better than chance it is `withheld`: such a picture would mislead.
+    """
 
     status: Literal["written", "skipped", "withheld", "failed"]
     bucket: str | None = None
@@ -52,6 +80,7 @@ class Explanation(Message):
     method: str | None = None
     member: str | None = None
     target_class: str | None = None
+    faithfulness: float | None = None
 
 
 class ModelStamp(Message):
@@ -92,7 +121,8 @@ class Verdict(Message):
     """What one image is, how sure that is, and what it rests on.
 
     `confidence` is the calibrated probability of the stated verdict: `p_ai` for `ai_generated`, `1 - p_ai` for `real`, the larger
-    of both for `inconclusive`; it is absent for `not_assessable`. `predicted_source` is a class of the model or null.
+    of both for `inconclusive`; it is absent for `not_assessable`. `predicted_source` is a class of the model, `unknown_generator` or null.
+    `reasons` says why a verdict is withheld: `weak_evidence`, `novel`, `unstable`, `too_small`, `blank`, `truncated`.
     """
 
     schema_: Literal["deeptrace.verdict/1"] = Field(default=SCHEMA, alias="schema")
@@ -108,6 +138,10 @@ class Verdict(Message):
     p_ai: Unit | None = None
     per_class_probs: dict[str, Unit] | None = None
     p_generator_given_ai: dict[str, Unit] | None = None
+    label_set: LabelSet | None = None
+    novelty: Novelty | None = None
+    stability: Stability | None = None
+    reasons: tuple[str, ...] = ()
     members: tuple[MemberOpinion, ...] = ()
     explanation: Explanation
     model: ModelStamp

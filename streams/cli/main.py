@@ -1,5 +1,7 @@
 """`deeptrace`: one command line for producers, operators and the curious."""
 
+from importlib.metadata import entry_points
+from operator import attrgetter
 from typing import Annotated, Any
 
 import typer
@@ -77,6 +79,8 @@ app.add_typer(topics.app, name="topics")
 app.add_typer(storage.app, name="storage")
 app.add_typer(dlq.app, name="dlq")
 app.add_typer(config.app, name="config")
+for plugin in sorted(entry_points(group="deeptrace.commands"), key=attrgetter("name")):
+    plugin.load()(app)
 
 
 def run() -> None:
