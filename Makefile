@@ -61,8 +61,8 @@ fuzz: setup ## 100,000 mutated references and 20,000 mutated images (about 8 min
 	@mkdir -p $(FAULT_RESULTS)
 	@$(BIN)/python tests/faults/fuzz/run.py --json $(FAULT_RESULTS)/fuzz.json $(ARGS)
 
-demo-checkpoint: setup ## Train the demo checkpoint anew on simulated images (at most 15 minutes on 2 cores; TRUE_IMAGES=manifest.csv: print its result on those)
-	@$(BIN)/python -m training.demo --seed 7 --out model/demo $(if $(TRUE_IMAGES),--true-images $(TRUE_IMAGES))
+demo-checkpoint: setup ## Make the demo checkpoint and its report card anew: data, audit, training, calibration, evaluation, gate (at most 15 minutes on 2 cores; TRUE_IMAGES=manifest.csv: judge those too)
+	@$(BIN)/python -m training.demo --seed 7 --out model/demo --report docs/demo $(if $(TRUE_IMAGES),--true-images $(TRUE_IMAGES))
 
 generate: setup ## Write the generated files: schemas and the settings table
 	@$(BIN)/python -m schemas.generate

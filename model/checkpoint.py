@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 
 from model.checkpoint_meta import FORMAT, METADATA_KEY, CheckpointMeta
+from model.class_list import check_classes
 from model.ensemble import EnsembleClassifier
 from model.network import Ensemble, build
 from model.open_set import PREFIX, OpenSet
@@ -63,6 +64,7 @@ def load(path: Path, *, expected_sha256: str | None = None, expected_preprocess_
             "Fetch the file again, or correct the expected hash.",
         )
     meta = _meta(path, data)
+    check_classes(meta.config.classes, version=meta.version, training_data=meta.training_data)
     if expected_preprocess_id is not None and meta.preprocess_id != expected_preprocess_id:
         _refuse(
             path,
@@ -75,6 +77,12 @@ def load(path: Path, *, expected_sha256: str | None = None, expected_preprocess_
         _refuse(path, str(error), error.remedy)
     network = build(meta.config)
     open_set = _fill(path, network, data)
+    if open_set is None and meta.abstention is not None and meta.abstention.novelty is not None:
+        _refuse(
+            path,
+            "it has a threshold for novel images and nothing to measure them with",
+            "Run `deeptrace calibrate` on it.",
+        )
     return Loaded(network.eval(), meta, sha256, open_set)
 
 
@@ -85,16 +93,19 @@ def load_classifier(
     expected_sha256: str | None = None,
     expected_preprocess_id: str | None = None,
     threads: int | None = None,
+    version: str | None = None,
 ) -> EnsembleClassifier:
     """Load a checkpoint to serve; raises `CheckpointRefused`, or `ConfigError` for a device that is not there.
 
-    `threads` sets torch's threads for the whole process (None leaves torch's own choice).
+    `threads` sets torch's threads for the whole process (None leaves torch's own choice). `version` is the name under which the file
+    was published; without one it judges under the name it was saved with.
     """
     chosen = _device(device)
     if threads is not None:
         torch.set_num_threads(threads)
     loaded = load(path, expected_sha256=expected_sha256, expected_preprocess_id=expected_preprocess_id)
-    return EnsembleClassifier(loaded.network, loaded.meta, loaded.sha256, device=chosen, open_set=loaded.open_set)
+    meta = loaded.meta if version is None else loaded.meta.model_copy(update={"version": version})
+    return EnsembleClassifier(loaded.network, meta, loaded.sha256, device=chosen, open_set=loaded.open_set)
 
 
 def _read(path: Path) -> bytes:
@@ -167,17 +178,14 @@ def _fill(path: Path, network: Ensemble, data: bytes) -> OpenSet | None:
 
 
 def _open_set(path: Path, network: Ensemble, tensors: dict[str, torch.Tensor]) -> OpenSet | None:
-    """Return the open set that lies beside the weights; its shapes must fit the network's features and classes."""
+    """Return the open set that lies beside the weights; it must fit the network's classes."""
     if not tensors:
         return None
     open_set = OpenSet.from_tensors(tensors)
-    width, count = sum(network.widths.values()), len(network.config.classes)
     if (
         open_set is None
         or open_set.tensors().keys() != tensors.keys()
-        or open_set.projection.shape != (width, open_set.means.shape[1])
-        or open_set.means.shape[0] != count
-        or not all(tensor.dtype == torch.float32 and torch.isfinite(tensor).all() for tensor in tensors.values())
+        or not open_set.fits(len(network.config.classes))
     ):
         _refuse(path, "its open set does not fit its network", "Run `deeptrace calibrate` on the checkpoint again.")
     return open_set

@@ -12,6 +12,7 @@ from model.pixels import Pixels
 
 Probs = npt.NDArray[np.float64]
 Heat = npt.NDArray[np.float32]
+Features = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +39,19 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """One image's answer: a mean of probabilities over its crops, and the heat of each crop where it was asked for."""
+    """One image's answer: a mean of probabilities over its crops, and the heat of each crop where it was asked for.
+
+    It says which model gave it: a classifier may be exchanged between two batches, and an answer goes by the rules of its own model.
+    """
 
     probs: Probs  # [n], sums to 1
+    model: ModelInfo
     members: tuple[Member, ...] = ()
     cams: Heat | None = None  # [k, 7, 7] in 0..1, for the crops in their order
     cam_class: str | None = None
+    features: Features | None = (
+        None  # [k, D] what entered the head, where `cams` are given: `faithfulness` starts from it
+    )
     novelty: float | None = None  # distance to the nearest known class; None where the checkpoint has no open set
 
 
@@ -57,4 +65,12 @@ class Classifier(Protocol):
 
     def predict(self, batch: Sequence[Pixels], *, explain: Sequence[bool]) -> list[Prediction]:
         """Return one prediction an image, in order; raises `BatchFailed` where a smaller batch may do, `DeviceLost` where none will."""
+        ...
+
+    def faithfulness(self, batch: Sequence[Pixels], predictions: Sequence[Prediction]) -> list[float | None]:
+        """Return for each image how much better than chance its heat points at what the probability rests on (`model.faithfulness`).
+
+        At most 1, at or under 0 for a map that does no better than a random one; None where there is no heat, where the prediction
+        is another model's (a release was exchanged meanwhile), or where the implementation measures nothing. Raises as `predict` does.
+        """
         ...

@@ -26,6 +26,7 @@ from schemas.errors import (
     DeepTraceError,
     ImageTooManyFrames,
     ImageTooManyPixels,
+    ImageTruncated,
     ImageZeroSize,
     ObjectEmpty,
     ObjectTooLarge,
@@ -70,7 +71,15 @@ def decode(data: bytes, limits: DecodeLimits) -> Decoded:
     kind = sniff(data)
     if size := declared_size(data, kind):
         _check_size(size, kind, limits)
-    check_structure(data, kind, size, limits)
+    try:
+        check_structure(data, kind, size, limits)
+        return _decode_or_say_why(data, kind, limits)
+    except ImageTruncated as truncated:
+        truncated.declared = (kind, *size) if size else None
+        raise
+
+
+def _decode_or_say_why(data: bytes, kind: Format, limits: DecodeLimits) -> Decoded:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -15,7 +15,7 @@ from model.decoder_wire import ARRAYS, MAX_TEXT, REPLY, Buffer, Kind
 from model.pixels import Pixels, thumb_size
 from model.policy import PixelPolicy
 from model.sniff import Format
-from schemas.errors import ConfigError, DeepTraceError, ImageRejected, ObjectRejected, leaves
+from schemas.errors import ConfigError, DeepTraceError, ImageRejected, ImageTruncated, ObjectRejected, leaves
 
 MAX_FACTS_BYTES: Final = 8192
 MAX_ARRAY_BYTES: Final = 16 << 20  # ten times what five crops, view and thumb take
@@ -33,6 +33,7 @@ class ReplyGarbled(Exception):
 Text = Annotated[str, Field(max_length=MAX_TEXT)]
 Flag = Annotated[str, Field(pattern=r"^[a-z_]{1,32}$")]
 Size = Annotated[int, Field(ge=1)]
+Side = Annotated[int, Field(ge=1, lt=1 << 32)]  # the most that a header of any format can say
 Picture = tuple[Size, Size, Size]
 
 
@@ -77,6 +78,7 @@ class ErrorFacts(Facts):
     message: Text
     why: Text
     remedy: Text
+    declared: tuple[Format, Side, Side] | None = None
 
 
 def read_head(head: Buffer) -> tuple[Kind, int, int]:
@@ -131,4 +133,9 @@ FactsT = TypeVar("FactsT", bound=Facts)
 def _known(classes: dict[str, type[DeepTraceError]], facts: ErrorFacts) -> DeepTraceError:
     if facts.code not in classes:
         raise ReplyGarbled("it raises an error that is not its own")
-    return classes[facts.code](facts.message, why=facts.why, remedy=facts.remedy)
+    error = classes[facts.code](facts.message, why=facts.why, remedy=facts.remedy)
+    if isinstance(error, ImageTruncated):
+        error.declared = facts.declared
+    elif facts.declared is not None:
+        raise ReplyGarbled("it declares a picture that nobody asked about")
+    return error

@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from model.pixels import Pixels
-from schemas.errors import DeepTraceError
+from schemas.errors import DeepTraceError, ImageTruncated
 
 REQUEST: Final = struct.Struct("!II")
 REPLY: Final = struct.Struct("!BII")
@@ -49,9 +49,10 @@ def pack_pixels(pixels: Pixels, cpu_s: float) -> list[Buffer]:
 
 
 def pack_error(error: DeepTraceError, cpu_s: float) -> list[Buffer]:
-    """Frame an error by its code."""
+    """Frame an error by its code; of a file that ends early, also what it declares."""
     texts = {name: str(getattr(error, name))[:MAX_TEXT] for name in ("message", "why", "remedy")}
-    return _frame(Kind.ERROR, {"code": error.code, "cpu_s": cpu_s, **texts})
+    declared = error.declared if isinstance(error, ImageTruncated) else None
+    return _frame(Kind.ERROR, {"code": error.code, "cpu_s": cpu_s, "declared": declared, **texts})
 
 
 def _frame(kind: Kind, facts: Mapping[str, Any], arrays: Sequence[Buffer] = ()) -> list[Buffer]:

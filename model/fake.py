@@ -3,10 +3,12 @@
 import hashlib
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from model.classifier import Member, ModelInfo, Prediction
+from model.abstention import Abstention
+from model.classifier import Member, ModelInfo, Prediction, Probs
 from model.pixels import Pixels
 from model.policy import DEFAULT_POLICY
 from schemas.errors import BatchFailed
@@ -25,8 +27,11 @@ class FakeClassifier:
         latency_per_image_s: float = 0.0,
         poison: Callable[[Pixels], bool] | None = None,
         null: bool = False,
+        faithful: float | None = 0.1,
         preprocess_id: str = DEFAULT_POLICY.preprocess_id,
+        abstention: Abstention | None = None,
     ) -> None:
+        """With rules of `abstention` it abstains by them; its scores of novelty are drawn from 0..1."""
         self.info = ModelInfo(
             version="fake-1",
             sha256=hashlib.sha256(repr(classes).encode()).hexdigest(),
@@ -35,11 +40,13 @@ class FakeClassifier:
             classes=classes,
             training_data="none",
             kind="fake",
+            abstention=abstention,
         )
         self._latency_s = latency_s
         self._latency_per_image_s = latency_per_image_s
         self._poison = poison
-        self._null = _prediction(np.ones(len(classes))) if null else None
+        self._faithful = faithful
+        self._null = self._answer(np.ones(len(classes))) if null else None
 
     def predict(self, batch: Sequence[Pixels], *, explain: Sequence[bool]) -> list[Prediction]:
         """Answer after `latency_s` and so much more an image; a batch with a poisoned image raises `BatchFailed` whole."""
@@ -51,22 +58,33 @@ class FakeClassifier:
             raise BatchFailed("the fake classifier was told to fail on an image of this batch")
         return [self._draw(pixels, wanted) for pixels, wanted in zip(batch, explain, strict=True)]
 
+    def faithfulness(self, batch: Sequence[Pixels], predictions: Sequence[Prediction]) -> list[float | None]:
+        """Call every map as faithful as this classifier was told to; a batch with a poisoned image raises `BatchFailed` whole."""
+        if self._poison is not None and any(map(self._poison, batch)):
+            raise BatchFailed("the fake classifier was told to fail on an image of this batch")
+        return [None if one.cams is None else self._faithful for one in predictions]
+
     def _draw(self, pixels: Pixels, explain: bool) -> Prediction:
         digest = hashlib.sha256(pixels.view.data).digest()
         # Squared, so that some classes stand out as they do in life.
-        weights = np.frombuffer(digest, np.uint8)[: len(self.info.classes)].astype(np.float64) ** 2 + 1
-        plain = _prediction(weights)
+        count = len(self.info.classes)
+        weights = np.frombuffer(digest * (count // len(digest) + 1), np.uint8)[:count].astype(np.float64) ** 2 + 1
+        plain = self._answer(weights, novelty=digest[-1] / 255)
         if not explain:
             return plain
         heat = np.frombuffer(digest * 2, np.uint8)[:49].astype(np.float32).reshape(1, 7, 7) / 255
-        return Prediction(
-            probs=plain.probs,
-            members=plain.members,
+        return replace(
+            plain,
             cams=np.repeat(heat, len(pixels.crops), axis=0),
             cam_class=self.info.classes[int(plain.probs.argmax())],
         )
 
-
-def _prediction(weights: "np.ndarray[tuple[int], np.dtype[np.float64]]") -> Prediction:
-    probs = weights / weights.sum()
-    return Prediction(probs=probs, members=(Member("fake", probs),))
+    def _answer(self, weights: Probs, novelty: float = 0.0) -> Prediction:
+        probs = weights / weights.sum()
+        rules = self.info.abstention
+        return Prediction(
+            probs=probs,
+            model=self.info,
+            members=(Member("fake", probs),),
+            novelty=novelty if rules is not None and rules.novelty is not None else None,
+        )

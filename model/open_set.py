@@ -1,9 +1,18 @@
-"""How far an image lies from every class the model knows, in the space of the features that enter the head.
+"""How unlike everything it was taught an image looks to the network, by the density of what the training images looked like.
 
-Maximum probability is no open-set score: a softmax must share 1 among the classes it has (on the simulated corpus its AUROC for an
-unknown generator is .25 to .72). The distance to the nearest class mean under a shared covariance is one (Lee et al. 2018).
+Maximum probability is no open-set score: a softmax must share 1 among the classes it has, and a generator whose traces are a known
+one's, only stronger, gets the surest answers of all. So the logits that enter the softmax are held against where the training images of
+each class lay: one Gaussian with a covariance of its own for each class and condition (Mukhoti et al. 2023, "Deep Deterministic
+Uncertainty", who do it in feature space), and the score is the negative log of their mixture.
+
+Chosen on the simulated corpus with each of the four generators left out of a full training in turn, 300 test images clean and 300
+laundered (2026-11-25): mean AUROC of unknown against known .718, least .535; maximum probability .662 and .398. Tried and left: Mahalanobis
+distance in the features that enter the head (about .50), in those that enter the last layer (.635) and relative to the whole (Ren et al.
+2021; .678), energy (.653), nearest neighbours in the last layer's features by angle (.680) and by distance (.705). AUROC is not a
+rejection rate: at 5 % of the known rejected, 3 to 15 % of the unknown are.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,32 +20,51 @@ import torch
 from torch import Tensor
 
 PREFIX: Final = "open_set."
-METHOD: Final = "mahalanobis"
+METHOD: Final = "logit_density"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OpenSet:
-    """Class means in a whitened space; fitted by `training.open_set`, stored in the checkpoint beside the weights."""
+    """A mixture of m Gaussians over the n logits; fitted by `training.open_set`, stored in the checkpoint beside the weights."""
 
-    projection: Tensor  # [D, d] float32, whitening
-    means: Tensor  # [n, d] float32, of each class, projected
+    means: Tensor  # [m, n] float32
+    whitening: Tensor  # [m, n, n] float32: (x - mean) @ whitening has unit covariance
+    offsets: Tensor  # [m] float32: log of the weight and of the Gaussian's constant
 
-    def score(self, features: Tensor) -> Tensor:
-        """Return the distance of each row [N, D] to the nearest class mean [N]; higher is less known."""
-        projected = features.float() @ self.projection
-        return torch.cdist(projected, self.means).amin(1)
+    def score(self, logits: Tensor) -> Tensor:
+        """Return the negative log density [N] of raw logits [N, n], before temperature and shift; higher is less known."""
+        apart = logits.float()[:, None] - self.means  # [N, m, n]
+        squared = torch.einsum("bmn,mnk->bmk", apart, self.whitening).square().sum(2)
+        return -torch.logsumexp(self.offsets - squared / 2, dim=1)
 
     def to(self, device: torch.device) -> "OpenSet":
         """Return the same on another device."""
-        return OpenSet(self.projection.to(device), self.means.to(device))
+        return OpenSet(self.means.to(device), self.whitening.to(device), self.offsets.to(device))
+
+    def fits(self, classes: int) -> bool:
+        """Say whether this can score the logits of so many classes: shapes, types, and no value that is not finite."""
+        count = self.means.shape[0]
+        shapes = (count, classes), (count, classes, classes), (count,)
+        return count > 0 and all(
+            tensor.shape == shape and tensor.dtype == torch.float32 and bool(torch.isfinite(tensor).all())
+            for tensor, shape in zip(self.tensors().values(), shapes, strict=True)
+        )
 
     def tensors(self) -> dict[str, Tensor]:
         """Return what the checkpoint keeps, by name."""
-        return {f"{PREFIX}projection": self.projection, f"{PREFIX}means": self.means}
+        return {
+            f"{PREFIX}means": self.means,
+            f"{PREFIX}whitening": self.whitening,
+            f"{PREFIX}offsets": self.offsets,
+        }
 
     @staticmethod
     def from_tensors(tensors: dict[str, Tensor]) -> "OpenSet | None":
-        """Return the open set of a checkpoint's tensors, or None where it has none."""
-        if f"{PREFIX}means" not in tensors:
-            return None
-        return OpenSet(tensors[f"{PREFIX}projection"], tensors[f"{PREFIX}means"])
+        """Return the open set of a checkpoint's tensors, or None where one of its tensors is missing."""
+        names = [f"{PREFIX}{name}" for name in ("means", "whitening", "offsets")]
+        return OpenSet(*(tensors[name] for name in names)) if all(name in tensors for name in names) else None
+
+
+def constant(log_determinant: float, classes: int, weight: float) -> float:
+    """Return the offset of a Gaussian over `classes` logits with that log determinant of its covariance and that weight."""
+    return math.log(weight) - (log_determinant + classes * math.log(2 * math.pi)) / 2

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from model.classifier import Heat
-from model.pixels import Pixels
+from model.pixels import Bytes, Pixels
 
 OverlayFormat = Literal["webp", "jpeg"]
 CONTENT_TYPES: Final[dict[OverlayFormat, str]] = {"webp": "image/webp", "jpeg": "image/jpeg"}
@@ -27,24 +27,34 @@ _STOPS: Final = np.array(
 
 
 def render(pixels: Pixels, cams: Heat, *, format: OverlayFormat = "webp") -> bytes:  # noqa: A002 -- as Pillow calls it
-    """Return the thumb with the heat [k, 7, 7] of its crops over it, as a fresh file without any metadata of the original.
-
-    Each crop has a thin frame. What no crop covered keeps its own colours: the model's CNN has not looked there. Where crops
-    overlap, the hotter one shows.
-    """
-    size, shape = (pixels.width, pixels.height), pixels.thumb.shape[:2]
-    heat = lay_out(pixels.boxes, cams, size, shape)
-    share = heat[..., None] * _STRENGTH  # no heat, no tint
-    mixed = pixels.thumb * (1 - share) + _colour(heat) * share
-    for rows, columns in _frames(pixels.boxes, size, shape):
-        mixed[rows, columns] = mixed[rows, columns] * (1 - _FRAME) + 255 * _FRAME
-    picture = Image.fromarray(mixed.round().astype(np.uint8))
+    """Return the thumb with the heat [k, 7, 7] of its crops over it, as a fresh file without any metadata of the original."""
+    picture = Image.fromarray(paint(pixels, cams))
     target = io.BytesIO()
     if format == "webp":
         picture.save(target, "WEBP", quality=_QUALITY, method=2)
     else:
         picture.save(target, "JPEG", quality=_QUALITY)
     return target.getvalue()
+
+
+def paint(pixels: Pixels, cams: Heat) -> Bytes:
+    """Return the thumb with the heat [k, 7, 7] of its crops over it.
+
+    Each crop has a thin frame. What no crop covered keeps its own colours: the model's CNN has not looked there. Where crops
+    overlap, the hotter one shows.
+    """
+    size, shape = (pixels.width, pixels.height), pixels.thumb.shape[:2]
+    heat = lay_out(pixels.boxes, cams, size, shape)
+    mixed = tint(pixels.thumb, heat)
+    for rows, columns in _frames(pixels.boxes, size, shape):
+        mixed[rows, columns] = mixed[rows, columns] * (1 - _FRAME) + 255 * _FRAME
+    return mixed.round().astype(np.uint8)
+
+
+def tint(picture: Bytes, heat: Heat) -> npt.NDArray[np.float32]:
+    """Return a picture [h, w, 3] with heat 0..1 [h, w] over it; where there is no heat it keeps its own colours."""
+    share = heat[..., None] * _STRENGTH
+    return picture * (1 - share) + _colour(heat) * share
 
 
 def lay_out(

@@ -1,8 +1,9 @@
 """From the bytes of a file to the pixels the model sees; numpy and Pillow only, so that training and decoders share it."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,12 @@ THUMB_PX = 512
 
 Bytes = npt.NDArray[np.uint8]
 Boxes = npt.NDArray[np.int32]
+Box = tuple[int, int, int, int]
+
+BLANK_DEVIATION: Final = 1.0
+"""Levels of 255. One colour has 0, also after JPEG; rounding to whole levels alone makes 0.3. The flattest of the 55 true images at hand has 30."""
+
+_LEVELS: Final = np.arange(256, dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +43,17 @@ class Pixels:
     preprocess_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a file says about itself before it ends too early: enough to name it in a verdict, nothing to judge."""
+
+    format: str
+    width: int  # as stored: the orientation is not read
+    height: int
+    frames: int = 1
+    flags: tuple[str, ...] = ()
+
+
 def preprocess(
     data: bytes,
     policy: PixelPolicy = DEFAULT_POLICY,
@@ -50,19 +68,23 @@ def preprocess(
 def cut(image: Decoded, policy: PixelPolicy = DEFAULT_POLICY, *, seed: bytes) -> Pixels:
     """Take crops, view and thumb from an upright RGB picture."""
     width, height = image.rgb.size
-    low_res = width < CROP_PX or height < CROP_PX
-    corners = list(_corners(width, height, policy.crops, seed))
-    view = image.rgb.resize((CROP_PX, CROP_PX), Image.Resampling.BICUBIC, reducing_gap=3.0)
+    flags = set(image.flags)
+    if width < CROP_PX or height < CROP_PX:
+        flags.add("low_res")
+    boxes = [(left, top, left + CROP_PX, top + CROP_PX) for left, top in _corners(width, height, policy.crops, seed)]
+    crops, view = crops_at(image.rgb, boxes), view_of(image.rgb)
+    if is_blank(view, *crops):
+        flags.add("blank")
     return Pixels(
-        crops=np.stack([_crop(image.rgb, left, top) for left, top in corners]),
-        boxes=np.array([(left, top, left + CROP_PX, top + CROP_PX) for left, top in corners], dtype=np.int32),
-        view=np.asarray(view),
+        crops=crops,
+        boxes=np.array(boxes, dtype=np.int32),
+        view=view,
         thumb=np.asarray(_thumb(image.rgb)),
         format=image.format,
         width=width,
         height=height,
         frames=image.frames,
-        flags=tuple(sorted({*image.flags, *(["low_res"] if low_res else [])})),
+        flags=tuple(sorted(flags)),
         preprocess_id=policy.preprocess_id,
     )
 
@@ -86,9 +108,30 @@ def _corners(width: int, height: int, count: int, seed: bytes) -> Iterator[tuple
             yield corner
 
 
-def _crop(rgb: Image.Image, left: int, top: int) -> Bytes:
-    """Cut 224 x 224 pixels; where the picture is smaller, it is reflected outwards as often as needed."""
-    right, bottom = left + CROP_PX, top + CROP_PX
+def crops_at(rgb: Image.Image, boxes: Iterable[Box]) -> Bytes:
+    """Cut the boxes, 224 x 224 pixels each; where the picture is smaller, it is reflected outwards as often as needed."""
+    return np.stack([_crop(rgb, *box) for box in boxes])
+
+
+def view_of(rgb: Image.Image) -> Bytes:
+    """Squash the whole picture to 224 x 224."""
+    return np.asarray(rgb.resize((CROP_PX, CROP_PX), Image.Resampling.BICUBIC, reducing_gap=3.0))
+
+
+def is_blank(*parts: Bytes) -> bool:
+    """Whether no channel of any part deviates from its mean by `BLANK_DEVIATION` levels: a picture of nothing."""
+    return all(_deviation(part) < BLANK_DEVIATION for part in parts)
+
+
+def _deviation(part: Bytes) -> float:
+    """The largest standard deviation of a channel, in levels of 255; from the histogram, which costs a tenth of a millisecond."""
+    counts = np.array(Image.fromarray(part).histogram()).reshape(3, 256)
+    shares = counts / counts.sum(axis=1, keepdims=True)
+    means = shares @ _LEVELS
+    return float(np.sqrt(np.maximum(shares @ _LEVELS**2 - means**2, 0.0)).max())
+
+
+def _crop(rgb: Image.Image, left: int, top: int, right: int, bottom: int) -> Bytes:
     inside = (max(left, 0), max(top, 0), min(right, rgb.width), min(bottom, rgb.height))
     piece = np.asarray(
         rgb.crop(inside)

@@ -6,11 +6,11 @@ from torch.nn import functional as nnf
 
 from model.config import CROP_PX
 
-_GRID_STEP = (
+GRID_STEP = (
     CROP_PX // 8
 )  # bins at which a pattern of period 8 (JPEG blocks, decoders of stride 8, 4, 2) has its harmonics
 _RINGS = 16
-_ROWS, _COLUMNS = 14, 8  # cells of 16 x 14 bins
+CELLS = _ROWS, _COLUMNS = 14, 8  # cells of 16 x 14 bins
 _EPSILON = 1e-8  # well under the power of 8-bit rounding, 1.3e-6
 
 
@@ -69,8 +69,8 @@ def _grid_excess(spectrum: Tensor) -> Tensor:
     wrapped = nnf.pad(nnf.pad(spectrum, (0, 0, 4, 4), mode="circular"), (4, 4, 0, 0), mode="reflect")
     boxes = [
         wrapped[..., row : row + 9, column : column + 9]
-        for row in range(0, CROP_PX, _GRID_STEP)
-        for column in range(0, CROP_PX // 2 + 1, _GRID_STEP)
+        for row in range(0, CROP_PX, GRID_STEP)
+        for column in range(0, CROP_PX // 2 + 1, GRID_STEP)
     ]
     around = torch.stack(boxes, dim=2)  # [N, 2, 40, 9, 9]
     excess = around[..., 3:6, 3:6].amax((3, 4)) - around.mean((3, 4))

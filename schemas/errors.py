@@ -48,6 +48,8 @@ A class is a decision: what happens to the reference follows from *where in the 
   x RecordsLeftOut                records_left_out        exit 70 (delivery skipped records that are on the topic)
   x ConfigError                   config_invalid          exit 78
     + CheckpointRefused           checkpoint_refused
+    + ReleaseMissing              release_missing
+    + ReleaseCorrupt              release_corrupt         (the stored bytes are not those of its manifest)
     + TopicMissing                topic_missing
     + BucketMissing               bucket_missing
     + StoreUnsupported            store_unsupported
@@ -55,6 +57,11 @@ A class is a decision: what happens to the reference follows from *where in the 
     + NotAuthenticated            not_authenticated       (it does not accept our password or certificate)
     + NotPermitted                not_permitted           (an ACL is missing)
     + StackUnavailable            stack_unavailable
+  x NarrationFailed               narration_failed        (counted; the verdict stays without words)
+    + ApiUnavailable              api_unavailable         (rate limit, overload, server error, timeout, no connection)
+    + ApiRefused                  api_refused             (key, model name or request is not accepted)
+    + AnswerUnusable              answer_unusable         (what the language model wrote may not be published)
+  x EvidenceGone                  evidence_gone           exit 65 (the image or the model of a verdict is no longer to be had)
   x DependencyDownTooLong         dependency_down_too_long  exit 75: the supervisor restarts the worker
   x UsageError                    usage                   exit 2
   x CheckFailed                   check_failed            exit 3
@@ -185,9 +192,15 @@ class NotAnImage(ImageRejected):
 
 
 class ImageTruncated(ImageRejected):
-    """The file ends before its pixels do; a grey rest would give a wrong verdict."""
+    """The file ends before its pixels do; a grey rest would give a wrong verdict.
+
+    Where its header says what it would be (`declared`), that is an answer about the image: the outcome is a verdict, `not_assessable`. Viewers
+    show such files, so their senders must not end among the dead letters, which nobody looks at. Only one that ends within its header is one.
+    """
 
     code = "image_truncated"
+    declared: tuple[str, int, int] | None = None
+    """Format, width and height."""
 
 
 class ImageCorrupt(ImageRejected):
@@ -345,6 +358,41 @@ class RecordsLeftOut(DeepTraceError):
     exit_code = 70
 
 
+class NarrationFailed(DeepTraceError):
+    """A verdict was not put into words. Nothing waits for that: it is counted, and the verdict stands as it is."""
+
+    code = "narration_failed"
+
+
+class ApiUnavailable(NarrationFailed):
+    """The language model's API did not answer, or asks to be left alone for `retry_after_s`; `maybe_paid`: it may have worked nevertheless."""
+
+    code = "api_unavailable"
+
+    def __init__(
+        self, message: str, *, why: str = "", remedy: str = "", retry_after_s: float | None = None, maybe_paid: bool
+    ) -> None:
+        super().__init__(message, why=why, remedy=remedy)
+        self.retry_after_s = retry_after_s
+        self.maybe_paid = maybe_paid
+
+
+class ApiRefused(NarrationFailed):
+    """The API does not accept our key, our model name or our request; only a person can mend that."""
+
+    code = "api_refused"
+
+
+class AnswerUnusable(NarrationFailed):
+    """What the language model answered may not be published; `fault` says in one word why."""
+
+    code = "answer_unusable"
+
+    def __init__(self, message: str, *, fault: str) -> None:
+        super().__init__(message, why=fault)
+        self.fault = fault
+
+
 class DependencyDownTooLong(DeepTraceError):
     """A dependency stayed away longer than a worker may wait without losing its place in the group; a restart waits on."""
 
@@ -363,6 +411,18 @@ class CheckpointRefused(ConfigError):
     """The checkpoint does not fit (format, hash, classes, preprocess id)."""
 
     code = "checkpoint_refused"
+
+
+class ReleaseMissing(ConfigError):
+    """The registry has no such model, version or alias."""
+
+    code = "release_missing"
+
+
+class ReleaseCorrupt(ConfigError):
+    """What is stored of a release is not what was published: a hash differs, or a manifest cannot be read."""
+
+    code = "release_corrupt"
 
 
 class TopicMissing(ConfigError):
@@ -405,6 +465,13 @@ class StackUnavailable(ConfigError):
     """The local stack (broker, object store) cannot be set up or started."""
 
     code = "stack_unavailable"
+
+
+class EvidenceGone(DeepTraceError):
+    """What a verdict rests on, its image or its model, is no longer there: it can be neither confirmed nor refuted."""
+
+    code = "evidence_gone"
+    exit_code = 65
 
 
 class UsageError(DeepTraceError):

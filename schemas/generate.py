@@ -15,7 +15,10 @@ from schemas.base import Message
 from schemas.dead_letter import ATTEMPTS, CONNECT, ERROR_CODE, OUTCOME_ID
 from schemas.errors import Rejection, Transient, leaves
 from schemas.image_ref import ImageRef
+from schemas.narrative import Narrative
+from schemas.release import ReleaseManifest, ReleaseMove
 from schemas.settled import SettledOutcome
+from schemas.shadow import ShadowVerdict
 from schemas.verdict import Verdict
 from schemas.window import DriftAlert, Observation, WindowSummary
 
@@ -24,11 +27,17 @@ VERSION = "1.0.0"
 MESSAGES: dict[str, type[Message]] = {
     "image-ref.v1": ImageRef,
     "verdict.v1": Verdict,
+    "shadow-verdict.v1": ShadowVerdict,
     "observation.v1": Observation,
     "window-summary.v1": WindowSummary,
     "drift-alert.v1": DriftAlert,
+    "narrative.v1": Narrative,
 }
-STORED: dict[str, type[Message]] = {"outcome.v1": SettledOutcome}
+STORED: dict[str, type[Message]] = {
+    "outcome.v1": SettledOutcome,
+    "release.v1": ReleaseManifest,
+    "release-move.v1": ReleaseMove,
+}
 """What lies in the object store, not on a topic."""
 CHANNELS = (
     (
@@ -38,9 +47,16 @@ CHANNELS = (
         "References to uploaded images; also S3 bucket notifications as the server sends them.",
     ),
     (topics.VERDICTS, "verdict.v1", "send", "One verdict for each judged reference. Key: `tenant|image_id`."),
+    (
+        topics.SHADOW_VERDICTS,
+        "shadow-verdict.v1",
+        "send",
+        "What a candidate on trial says beside the champion; nobody's verdict. Key: `tenant|image_id`.",
+    ),
     (topics.OBSERVATIONS, "observation.v1", "send", "Internal to the drift workers: verdicts keyed by tenant."),
     (topics.WINDOWS, "window-summary.v1", "send", "One closed window of one tenant. Key: tenant."),
     (topics.DRIFT_ALERTS, "drift-alert.v1", "send", "A window that drifted. Key: tenant."),
+    (topics.EXPLANATIONS, "narrative.v1", "send", "A verdict in words, where a narrator runs. Key: `tenant|image_id`."),
 )
 DEAD_LETTER_HEADERS = (
     *(f"{CONNECT}{name}" for name in ("topic", "partition", "offset", "stage", "class.name")),

@@ -2,12 +2,14 @@
 
 IMAGES = "deeptrace.images.v1"
 VERDICTS = "deeptrace.verdicts.v1"
+SHADOW_VERDICTS = "deeptrace.verdicts.shadow.v1"
 DEAD_LETTERS = "deeptrace.images.v1.dlq"
 RETRY_PREFIX = "deeptrace.images.v1.retry."
 MAX_RETRY_TOPICS = 5
 OBSERVATIONS = "deeptrace.observations.v1"
 WINDOWS = "deeptrace.windows.v1"
 DRIFT_ALERTS = "deeptrace.drift-alerts.v1"
+EXPLANATIONS = "deeptrace.explanations.v1"
 
 
 def retry_topic(step: int) -> str:

@@ -1,6 +1,6 @@
 """The verdict on one image. Unknown fields are to be ignored by readers; an absent field was not computed."""
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -17,6 +17,14 @@ Unit = Annotated[Probability, Field(ge=0, le=1)]
 Millis = Annotated[float, Field(ge=0)]
 VerdictName = Literal["ai_generated", "real", "inconclusive", "not_assessable"]
 SUM_TOLERANCE = 1e-3
+
+Reason = Literal["weak_evidence", "novel", "unstable", "too_small", "blank", "truncated"]
+REASONS: Final[tuple[Reason, ...]] = get_args(Reason)
+"""Why a verdict may be withheld. Readers must bear others: a later release may know more."""
+
+TABLES: Final = ("p_generator_given_ai", "label_set", "per_class_probs")
+"""What is left out, in this order, of a verdict that is over `MAX_VERDICT_BYTES`; the first follows from the last."""
+TABLES_LEFT_OUT: Final = "tables_left_out"
 
 
 class JudgedObject(Message):
@@ -35,7 +43,10 @@ class JudgedObject(Message):
 
 
 class LabelSet(Message):
-    """The classes that the true one is among, with the stated coverage (split conformal prediction)."""
+    """The classes that the true one is among, likeliest first, with the stated coverage (split conformal prediction).
+
+    The coverage is that over images of classes the model knows: for a generator it has never seen, the set cannot hold the truth.
+    """
 
     coverage: Unit
     labels: tuple[str, ...]
@@ -50,7 +61,10 @@ class Novelty(Message):
 
 
 class Stability(Message):
-    """How the verdict stands after the image is shipped again (as JPEG quality 60, at 512 px, as WebP): `flips` of `views` say otherwise."""
+    """How the verdict stands after the image is shipped again (as JPEG quality 60, at 512 px, as WebP): `flips` of `views` lean the other way.
+
+    `p_ai_min` and `p_ai_max` are over the views. An image of at most 512 px has no view of that size.
+    """
 
     views: int
     flips: int
@@ -80,7 +94,7 @@ class Explanation(Message):
     method: str | None = None
     member: str | None = None
     target_class: str | None = None
-    faithfulness: float | None = None
+    faithfulness: Annotated[float, Field(ge=-1, le=1)] | None = None
 
 
 class ModelStamp(Message):
@@ -121,8 +135,10 @@ class Verdict(Message):
     """What one image is, how sure that is, and what it rests on.
 
     `confidence` is the calibrated probability of the stated verdict: `p_ai` for `ai_generated`, `1 - p_ai` for `real`, the larger
-    of both for `inconclusive`; it is absent for `not_assessable`. `predicted_source` is a class of the model, `unknown_generator` or null.
-    `reasons` says why a verdict is withheld: `weak_evidence`, `novel`, `unstable`, `too_small`, `blank`, `truncated`.
+    of both for `inconclusive`; it is absent for `not_assessable`. `predicted_source` is a class of the model, `unknown_generator` (AI, and
+    unlike every class the model knows) or null. `reasons` says why a verdict is withheld: `weak_evidence`, `novel`, `unstable` for
+    `inconclusive`; `too_small`, `blank`, `truncated` for `not_assessable`. `degraded` says what could not be had beside the verdict:
+    `overlay_failed`, `stability_failed`, `tables_left_out` (see `TABLES`; the class list and the producer's own texts fill the record).
     """
 
     schema_: Literal["deeptrace.verdict/1"] = Field(default=SCHEMA, alias="schema")
@@ -160,3 +176,14 @@ class Verdict(Message):
             if table is not None and abs(sum(table.values()) - 1) > SUM_TOLERANCE:
                 raise ValueError(f"{name} must sum to 1, sums to {sum(table.values()):.6f}")
         return self
+
+    def fitted(self) -> tuple["Verdict", bytes]:
+        """Return the verdict as it is published, and its bytes: over `MAX_VERDICT_BYTES` it goes without tables, and says so."""
+        verdict, value = self, self.to_bytes()
+        for name in TABLES:
+            if len(value) <= MAX_VERDICT_BYTES:
+                break
+            degraded = tuple(dict.fromkeys((*verdict.degraded, TABLES_LEFT_OUT)))
+            verdict = verdict.model_copy(update={name: None, "status": "degraded", "degraded": degraded})
+            value = verdict.to_bytes()
+        return verdict, value

@@ -28,8 +28,9 @@ class Observation(Message):
 class WindowSummary(Message):
     """One closed window of one tenant.
 
-    `counts` are hard counts by predicted class, `probability_sums` the summed calibrated probabilities (both raw, not corrected
-    for prevalence). Divergences are in nats, over counts smoothed by +0.5 (Jeffreys), absent without a reference or below the
+    `counts` are hard counts by predicted source: a class of a model, or `unknown_generator`. `undecided` are those without one, inconclusive
+    or not assessable; `verdicts` tells them apart. `probability_sums` are the summed calibrated probabilities, over the model's own classes
+    (both raw, not corrected for prevalence). Divergences are in nats, over counts smoothed by +0.5 (Jeffreys), absent without a reference or below the
     minimum count: `kl_current_reference_nats` is KL(current || reference), `kl_reference_current_nats` the other direction.
     """
 

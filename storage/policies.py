@@ -1,4 +1,4 @@
-"""What the two users of the object store must be allowed to do, as S3 policies: all of it, and nothing else."""
+"""What the users of the object store must be allowed to do, as S3 policies: all of it, and nothing else."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -7,11 +7,15 @@ Policy = dict[str, Any]
 
 PROBES = "outcomes/probe-*"
 OUTCOMES = "outcomes/*"
+MODELS = "models/*"
 
 
-def read_images(image_buckets: Iterable[str]) -> Policy:
-    """Return the policy of the first user: get images, and tell a missing one from one that is denied."""
-    buckets = list(image_buckets)
+def read_images(image_buckets: Iterable[str], *, model_bucket: str | None = None) -> Policy:
+    """Return the policy of the first user: get images, and tell a missing one from one that is denied.
+
+    With a `model_bucket` it also reads the model releases that a worker follows.
+    """
+    buckets = [*image_buckets, *([model_bucket] if model_bucket else [])]
     return _policy(
         _allow("GetObject", "GetObjectVersion", on=[f"{bucket}/*" for bucket in buckets]),
         _allow(
@@ -27,6 +31,14 @@ def write_results(*, overlay_bucket: str, overlay_prefix: str, outcome_bucket: s
         _allow("PutObject", "GetObject", on=[f"{outcome_bucket}/{OUTCOMES}"]),
         _allow("DeleteObject", on=[f"{outcome_bucket}/{PROBES}"]),
         _allow("ListBucket", on=dict.fromkeys((overlay_bucket, outcome_bucket))),
+    )
+
+
+def publish_models(model_bucket: str) -> Policy:
+    """Return the policy of who publishes and promotes models: add to the registry and read it. It deletes nothing."""
+    return _policy(
+        _allow("PutObject", "GetObject", on=[f"{model_bucket}/{MODELS}"]),
+        _allow("ListBucket", on=[model_bucket]),
     )
 
 

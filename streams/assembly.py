@@ -9,13 +9,13 @@ from model.codecs_check import check_codecs
 from model.decode_pool import DecodePool
 from model.limits import DecodeLimits
 from model.policy import policy_of
-from schemas.errors import CheckpointRefused
 from storage.by_bucket import ByBucket
 from storage.minio_store import MinioStore
 from storage.store import ObjectStore
+from streams.releases.loading import load_release, refuse_simulated
+from streams.releases.name import ReleaseName
+from streams.releases.registry import Registry
 from streams.settings import Settings, StoreSettings
-
-SIMULATED = "simulated"
 
 
 def make_store(settings: Settings) -> ObjectStore:
@@ -43,6 +43,15 @@ def _connect(store: StoreSettings, access_key: SecretStr, secret_key: SecretStr,
     )
 
 
+def make_registry(settings: Settings) -> Registry:
+    """Return the registry of model releases, on connections of its own: a gigabyte on its way holds up no image.
+
+    It comes in as the first user, who only reads; who publishes configures a user that may write.
+    """
+    store = settings.store
+    return Registry(_connect(store, store.access_key, store.secret_key, (store.model_bucket,)), store.model_bucket)
+
+
 def make_decoders(settings: Settings, preprocess_id: str) -> DecodePool:
     """Return the pool of decoder processes for the pixel policy that the classifier was trained with; they start at once."""
     limits = DecodeLimits(
@@ -59,28 +68,32 @@ def make_decoders(settings: Settings, preprocess_id: str) -> DecodePool:
 
 
 def make_classifier(settings: Settings) -> Classifier:
-    """Load the checkpoint and judge once, so that the first reference does not pay for it.
+    """Load the model and judge once, so that the first reference does not pay for it.
 
     Raises:
         CheckpointRefused: it does not fit, or it is trained on simulated images and that was not allowed.
+        ReleaseMissing, ReleaseCorrupt, StoreUnavailable: a release is configured, and it is not to be had.
     """
-    if settings.model.classifier != "ensemble":
+    model = settings.model
+    if model.classifier != "ensemble":
         from model.fake import FakeClassifier
 
-        return FakeClassifier(null=settings.model.classifier == "null")
+        return FakeClassifier(null=model.classifier == "null")
+    if model.release is not None:
+        registry = make_registry(settings)
+        try:
+            release = registry.resolve(ReleaseName.parse(model.release))
+            return load_release(registry, release, model, threads=model.threads)
+        finally:
+            registry.close()
     from model.checkpoint import DEMO_CHECKPOINT, load_classifier
 
     classifier = load_classifier(
-        settings.model.checkpoint or DEMO_CHECKPOINT,
-        device=settings.model.device,
-        expected_sha256=settings.model.sha256,
-        threads=settings.model.threads,
+        model.checkpoint or DEMO_CHECKPOINT,
+        device=model.device,
+        expected_sha256=model.sha256,
+        threads=model.threads,
     )
-    if classifier.info.training_data.startswith(SIMULATED) and not settings.model.allow_simulated:
-        raise CheckpointRefused(
-            "the checkpoint was trained on simulated images",
-            why="its verdicts say nothing about real generators",
-            remedy="Configure DEEPTRACE_MODEL__CHECKPOINT, or set DEEPTRACE_MODEL__ALLOW_SIMULATED=true to try things out.",
-        )
+    refuse_simulated(classifier.info.training_data, "the checkpoint", allowed=model.allow_simulated)
     classifier.warm_up()
     return classifier

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import structlog
 
@@ -95,17 +95,28 @@ def _bisect(judge: Judge[Item, Answer], items: Sequence[Item]) -> tuple[list[Ans
 
 
 class MicroBatcher(Generic[Item, Answer]):
-    """Gathers single items into batches for `judge`, which is only ever called from one thread.
+    """Gathers single items into batches for `judge`, which is only ever called from one thread: its own, or that of `beside`.
 
     At most `depth` batches are in flight, so that the thread finds its next batch ready when it is done with one.
     """
 
-    def __init__(self, judge: Judge[Item, Answer], *, max_batch: int, depth: int = 2) -> None:
+    def __init__(
+        self,
+        judge: Judge[Item, Answer],
+        *,
+        max_batch: int,
+        depth: int = 2,
+        beside: "MicroBatcher[Any, Any] | None" = None,
+    ) -> None:
+        """Take `beside` where two kinds of work go to one device: their batches take turns. It is to be closed after this one."""
         self._judge = judge
         self._safe = SafeBatch(max_batch)
         self._free_slots = depth
         self._waiting: deque[_Waiting[Item, Answer]] = deque()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="inference")
+        self._owns_thread = beside is None
+        self.thread: ThreadPoolExecutor = (
+            beside.thread if beside else ThreadPoolExecutor(1, thread_name_prefix="inference")
+        )
         self._batches: set[asyncio.Task[None]] = set()
 
     @property
@@ -145,7 +156,7 @@ class MicroBatcher(Generic[Item, Answer]):
     async def _run(self, batch: list[_Waiting[Item, Answer]]) -> None:
         try:
             items = [waiting.item for waiting in batch]
-            answers, seconds = await asyncio.get_running_loop().run_in_executor(self._thread, self._timed, items)
+            answers, seconds = await asyncio.get_running_loop().run_in_executor(self.thread, self._timed, items)
         finally:
             self._free_slots += 1
             self._dispatch()
@@ -163,7 +174,8 @@ class MicroBatcher(Generic[Item, Answer]):
         return answers, time.perf_counter() - start
 
     async def close(self) -> None:
-        """Finish what was submitted, then end the thread."""
+        """Finish what was submitted, then end the thread, unless it is another's."""
         while self._batches:
             await asyncio.gather(*self._batches)
-        self._thread.shutdown()
+        if self._owns_thread:
+            self.thread.shutdown()

@@ -66,13 +66,14 @@ class Allowed:
         return lacking if self.on_group & BITS["Read"] else [*lacking, f"Read on group {needs.group}"]
 
 
-def scoring_needs(kafka: KafkaSettings) -> Needs:
-    """Return what a scoring worker needs."""
+def scoring_needs(kafka: KafkaSettings, *, shadow: bool = False) -> Needs:
+    """Return what a scoring worker needs; one with a `shadow` writes to that topic as well."""
     retries = topics.retry_topics(len(kafka.retry_delays_s))
+    trial = (topics.SHADOW_VERDICTS,) if shadow else ()
     return Needs(
         role="scoring worker",
         reads=(topics.IMAGES, *retries),
-        writes=(topics.VERDICTS, topics.DEAD_LETTERS, *retries),
+        writes=(topics.VERDICTS, topics.DEAD_LETTERS, *retries, *trial),
         group=kafka.group,
     )
 
@@ -86,6 +87,11 @@ def drift_needs(kafka: KafkaSettings) -> Needs:
         writes=(*own, topics.WINDOWS, topics.DRIFT_ALERTS),
         group=kafka.drift_group,
     )
+
+
+def narrator_needs(kafka: KafkaSettings) -> Needs:
+    """Return what a narrator needs."""
+    return Needs(role="narrator", reads=(topics.VERDICTS,), writes=(topics.EXPLANATIONS,), group=kafka.narrator_group)
 
 
 def kafka_acls(needs: Needs, principal: str, bootstrap_servers: str) -> list[str]:

@@ -11,14 +11,18 @@ from schemas.errors import (
     ConfigError,
     DeepTraceError,
     ObjectDenied,
+    ReleaseMissing,
     StoreUnavailable,
     TopicMissing,
     UsageError,
 )
 from streams import topics
-from streams.assembly import make_classifier, make_decoders, make_store
+from streams.assembly import make_classifier, make_decoders, make_registry, make_store
 from streams.broker_access import ask
 from streams.kafka_security import introduction
+from streams.narrator.check import narrator
+from streams.releases.name import ReleaseName
+from streams.releases.registry import Registry
 from streams.security_checks import POLICIES, certificates, outcomes, rights
 from streams.settings import Settings
 
@@ -37,7 +41,7 @@ class Finding:
 
 
 async def run_checks(settings: Settings, *, only: Sequence[str] | None = None) -> list[Finding]:
-    """Run the checks in their order, all of them even when one fails.
+    """Run the checks in their order, all of them even when one fails; that of the narrator only where it has a key, or is asked for.
 
     Raises:
         UsageError: `only` names a check that does not exist.
@@ -45,7 +49,8 @@ async def run_checks(settings: Settings, *, only: Sequence[str] | None = None) -
     unknown = set(only or ()) - set(CHECKS)
     if unknown:
         raise UsageError(f"no such check: {', '.join(sorted(unknown))}", remedy=f"Checks are: {', '.join(CHECKS)}.")
-    return [await _find(name, check, settings) for name, check in CHECKS.items() if not only or name in only]
+    wanted = only or [name for name in CHECKS if name != "narrator" or settings.narrator.is_on]
+    return [await _find(name, check, settings) for name, check in CHECKS.items() if name in wanted]
 
 
 async def _find(name: str, check: Check, settings: Settings) -> Finding:
@@ -141,6 +146,27 @@ async def _checkpoint(settings: Settings) -> str:
     return f"{info.version} ({info.kind}), {len(info.classes)} classes, {info.preprocess_id}"
 
 
+async def _release(settings: Settings) -> str:
+    names = [text for text in (settings.model.release, settings.model.shadow_release) if text is not None]
+    if not names:
+        return "none configured: the checkpoint is a file"
+    registry = make_registry(settings)
+    try:
+        return ", ".join([await asyncio.to_thread(_pointed_at, registry, ReleaseName.parse(text)) for text in names])
+    finally:
+        registry.close()
+
+
+def _pointed_at(registry: Registry, name: ReleaseName) -> str:
+    try:
+        found = registry.resolve(name)
+    except ReleaseMissing:
+        if name.alias != "shadow":
+            raise
+        return f"{name} is at nothing: no candidate is on trial"
+    return f"{name} is {found.version} ({found.kind}, {found.preprocess_id})"
+
+
 async def _device(settings: Settings) -> str:
     import torch
 
@@ -156,6 +182,7 @@ CHECKS: dict[str, Check] = {
     "codecs": _codecs,
     "decoders": _decoders,
     "device": _device,
+    "release": _release,
     "checkpoint": _checkpoint,
     "certificates": certificates,
     "broker": _broker,
@@ -163,4 +190,5 @@ CHECKS: dict[str, Check] = {
     "rights": rights,
     "store": _store,
     "outcomes": outcomes,
+    "narrator": narrator,
 }

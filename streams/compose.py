@@ -1,7 +1,8 @@
 """A verdict from its parts. No decision is taken here."""
 
 from model.classifier import Member, ModelInfo, Prediction
-from model.pixels import Pixels
+from model.decision import Decision
+from model.pixels import Header, Pixels
 from schemas.image_ref import ImageRef
 from schemas.incoming import Record, Reference
 from schemas.verdict import (
@@ -14,7 +15,6 @@ from schemas.verdict import (
     Timing,
     Verdict,
 )
-from streams.decision import Decision
 from streams.objects import Original
 
 
@@ -23,22 +23,26 @@ def compose(
     record: Record,
     reference: Reference,
     original: Original,
-    pixels: Pixels,
+    seen: Pixels | Header,
     model: ModelInfo,
     prediction: Prediction | None,
     decision: Decision,
     explanation: Explanation,
     timing: Timing,
+    stability_failed: bool = False,
 ) -> Verdict:
-    """Return the verdict; without a `prediction` (the image is not assessable) it carries no probability."""
+    """Return the verdict of `model`; without a `prediction` (the image is not assessable) it carries no probability."""
     ref = reference.ref
-    degraded = ("overlay_failed",) if explanation.status == "failed" else ()
+    degraded = (
+        *(["overlay_failed"] if explanation.status == "failed" else []),
+        *(["stability_failed"] if stability_failed else []),
+    )
     return Verdict(
         outcome_id=reference.outcome_id,
         image_id=ref.image_id,
         tenant=ref.tenant,
         event_id=ref.event_id,
-        object=_object(ref, original, pixels),
+        object=_object(ref, original, seen),
         verdict=decision.verdict,
         predicted_source=decision.predicted_source,
         confidence=decision.confidence,
@@ -46,6 +50,10 @@ def compose(
         p_ai=decision.p_ai,
         per_class_probs=decision.per_class_probs,
         p_generator_given_ai=decision.p_generator_given_ai,
+        label_set=decision.label_set,
+        novelty=decision.novelty,
+        stability=decision.stability,
+        reasons=decision.reasons,
         members=tuple(_opinion(member, model.classes) for member in prediction.members) if prediction else (),
         explanation=explanation,
         model=_stamp(model),
@@ -57,7 +65,7 @@ def compose(
             format=reference.format,
         ),
         timing=timing,
-        flags=pixels.flags,
+        flags=seen.flags,
         status="degraded" if degraded else "ok",
         degraded=degraded,
         external_id=ref.external_id,
@@ -65,7 +73,7 @@ def compose(
     )
 
 
-def _object(ref: ImageRef, original: Original, pixels: Pixels) -> JudgedObject:
+def _object(ref: ImageRef, original: Original, seen: Pixels | Header) -> JudgedObject:
     return JudgedObject(
         bucket=ref.object.bucket,
         key=ref.object.key,
@@ -73,10 +81,10 @@ def _object(ref: ImageRef, original: Original, pixels: Pixels) -> JudgedObject:
         etag=original.etag,
         sha256=original.sha256.hex(),
         size_bytes=original.size_bytes,
-        format=pixels.format,
-        width=pixels.width,
-        height=pixels.height,
-        frames=pixels.frames,
+        format=seen.format,
+        width=seen.width,
+        height=seen.height,
+        frames=seen.frames,
     )
 
 

@@ -46,7 +46,7 @@ class HealthServer:
             raise ConfigError(
                 f"cannot listen on {self._host}:{self._port}",
                 why=error.strerror or type(error).__name__,
-                remedy="Choose another DEEPTRACE_HTTP__PORT or DEEPTRACE_HTTP__DRIFT_PORT; 0 picks a free one.",
+                remedy="Choose another DEEPTRACE_HTTP__PORT, DEEPTRACE_HTTP__DRIFT_PORT or DEEPTRACE_HTTP__NARRATOR_PORT; 0 picks a free one.",
             ) from error
 
     async def stop(self) -> None:

@@ -46,7 +46,7 @@ def configure_logs(settings: LogSettings) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    for chatty in ("aiokafka", "faust", "mode", "asyncio", "urllib3"):
+    for chatty in ("aiokafka", "anthropic", "asyncio", "faust", "httpcore2", "httpx2", "mode", "urllib3"):
         logging.getLogger(chatty).setLevel(max(level, logging.WARNING))
 
 

@@ -42,6 +42,18 @@ class WorkerMetrics:
             ["verdict", "source"],
             registry=self.registry,
         )
+        self.withheld = Counter(
+            "deeptrace_withheld_verdicts_total",
+            "Verdicts published that say nothing, by reason; one may have several.",
+            ["reason"],
+            registry=self.registry,
+        )
+        self.explanations = Counter(
+            "deeptrace_explanations_total",
+            "Verdicts published, by what became of their overlay: `written`, `skipped` (not wanted), `withheld` (no better than a random map), `failed`.",
+            ["status"],
+            registry=self.registry,
+        )
         self.dead_letters = Counter(
             "deeptrace_dead_letters_total", "Dead letters published, by error code.", ["code"], registry=self.registry
         )
@@ -93,6 +105,24 @@ class WorkerMetrics:
         self.model_info = Gauge(
             "deeptrace_model_info",
             "The model that judges; always 1.",
+            ["version", "sha256", "kind", "training_data"],
+            registry=self.registry,
+        )
+        self.model_swaps = Counter(
+            "deeptrace_model_swaps_total",
+            "What became of each move of a followed alias, by role: `swapped`, `same`, or the code of the error that stopped it.",
+            ["role", "result"],
+            registry=self.registry,
+        )
+        self.shadow = Counter(
+            "deeptrace_shadow_images_total",
+            "Images offered to the candidate on trial: `published`, `failed`, or `dropped` for want of time.",
+            ["result"],
+            registry=self.registry,
+        )
+        self.shadow_info = Gauge(
+            "deeptrace_shadow_model_info",
+            "The candidate on trial; 1 while there is one.",
             ["version", "sha256", "kind", "training_data"],
             registry=self.registry,
         )

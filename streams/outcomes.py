@@ -68,7 +68,8 @@ def verdict_outcome(verdict: Verdict, record: Record) -> Outcome:
         time=verdict.source.event_time or record.timestamp,
     )
     key = record_key(verdict.tenant, verdict.image_id)
-    return Outcome(verdict.outcome_id, topics.VERDICTS, key, verdict.to_bytes(), headers, verdict=verdict)
+    fitted, value = verdict.fitted()
+    return Outcome(verdict.outcome_id, topics.VERDICTS, key, value, headers, verdict=fitted)
 
 
 def dead_letter_outcome(

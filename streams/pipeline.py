@@ -7,16 +7,18 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+from model.class_list import check_classes
 from model.classifier import Classifier, Prediction
-from model.pixels import Pixels
-from schemas.errors import ObjectRefused, Rejection, StoreUnavailable, Transient
+from model.decision import Decision, decide, why_not_assessable
+from model.pixels import Header, Pixels
+from schemas.errors import ImageTruncated, ObjectRefused, Rejection, StoreUnavailable, Transient
 from schemas.incoming import Incoming, Intake, Record, Reference, RejectedReference
 from schemas.retry import Retry
+from schemas.verdict import Explanation
 from streams.archive import Archive
 from streams.batcher import MicroBatcher
 from streams.compose import compose
 from streams.crash_guard import CrashGuard
-from streams.decision import MIN_ASSESSABLE_PX, NOT_ASSESSABLE, check_classes, decide
 from streams.explain import Explainer, wants_overlay
 from streams.failpoints import Failpoints
 from streams.gate import Gate
@@ -24,10 +26,13 @@ from streams.metrics import WorkerMetrics
 from streams.objects import Fetched, Objects, Original
 from streams.outcomes import Outcome, Postponed, dead_letter_outcome, postponed, verdict_outcome
 from streams.passage import Passage
+from streams.releases.shadow import Shadow
+from streams.reshipping import Reshipped, Reshipping
 from streams.retries import Retries
 from streams.settings import Settings
 
 MANY_OBJECTS = 8
+VIEWS = 3  # of an image that is shipped again: two batches of them lie in memory at most
 PART_OF_THE_STORE = 10  # times as patient
 
 
@@ -47,6 +52,14 @@ class Job:
 
     pixels: Pixels
     explain: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """What the inference thread gets for one overlay: does it do better than a random map?"""
+
+    pixels: Pixels
+    prediction: Prediction
 
 
 class Decoder(Protocol):
@@ -71,9 +84,11 @@ class Pipeline:
         guard: CrashGuard | None = None,
         archive: Archive | None = None,
         gate: Gate | None = None,
+        shadow: Shadow | None = None,
     ) -> None:
         """Take the parts of a worker. Without `guard`, `archive` and `gate` nothing is remembered of a reference but its outcome."""
-        check_classes(classifier.info.classes)
+        info = classifier.info
+        check_classes(info.classes, version=info.version, training_data=info.training_data)
         self._guard = guard or CrashGuard(None)
         self._archive = archive
         self._gate = gate
@@ -81,16 +96,25 @@ class Pipeline:
         self._settings = settings
         self._objects = objects
         self._decoder = decoder
-        self._model = classifier.info
+        self._classifier = classifier
+        self._shadow = shadow
         self._metrics = metrics
         self._retries = Retries(settings.pipeline, lambda code: metrics.retries.labels(code).inc())
-        self._explainer = Explainer(objects, settings.store, self._retries, gate=gate)
+        measure = self._faithfulness if settings.pipeline.faithfulness else None
+        self._explainer = Explainer(objects, settings.store, self._retries, gate=gate, measure=measure)
 
         def judge(jobs: Sequence[Job]) -> list[Prediction]:
             self._failpoints.judge(len(jobs))
             return classifier.predict([job.pixels for job in jobs], explain=[job.explain for job in jobs])
 
+        def measured(doubts: Sequence[Doubt]) -> list[float | None]:
+            return classifier.faithfulness([one.pixels for one in doubts], [one.prediction for one in doubts])
+
         self._batcher = MicroBatcher[Job, Prediction](judge, max_batch=settings.model.max_batch)
+        self._doubts = MicroBatcher[Doubt, float | None](
+            measured, max_batch=settings.model.max_batch, beside=self._batcher
+        )
+        self._reshipping = Reshipping(settings.pipeline, at_once=max(1, 2 * settings.model.max_batch // VIEWS))
         metrics.safe_batch_size.set_function(lambda: self._batcher.safe_batch)
         self._intake = Intake(
             buckets=frozenset(settings.store.image_buckets),
@@ -164,44 +188,67 @@ class Pipeline:
     async def _judge(self, reference: Reference, record: Record, passage: Passage) -> Outcome:
         want, image_id = reference.ref.want, reference.ref.image_id
         self._failpoints.hit("before_fetch", image_id)
-        original, pixels = await self._retries.run(lambda: self._look(reference, passage), passage, gate=self._gate)
-        prediction, decision = None, NOT_ASSESSABLE
-        if min(pixels.width, pixels.height) >= MIN_ASSESSABLE_PX:
+        original, seen = await self._retries.run(lambda: self._look(reference, passage), passage, gate=self._gate)
+        reasons = why_not_assessable(seen)
+        prediction, explanation = None, Explanation(status="skipped")
+        final = Reshipped(Decision("not_assessable", reasons=reasons))
+        if not reasons and isinstance(seen, Pixels):
             with passage.in_stage("infer", self._metrics.observe_stage):
-                job = Job(pixels, explain=want.overlay != "never")
+                job = Job(seen, explain=want.overlay != "never")
                 judged = await self._retries.run(lambda: self._batcher.submit(job), passage)
+                prediction, passage.batch_size = judged.answer, judged.batch_size
+                decision = decide(prediction, min_confidence=self._settings.pipeline.min_confidence)
+                if self._shadow is not None:
+                    self._shadow.offer(reference.outcome_id, reference.ref.tenant, image_id, seen, prediction)
+                final = await self._reshipping.confirm(
+                    decision, prediction, seen, seed=original.sha256, judge=lambda view: self._ask(view, passage)
+                )
             self._failpoints.hit("after_judge", image_id)
-            prediction, passage.batch_size = judged.answer, judged.batch_size
-            decision = decide(
-                self._model.classes, prediction.probs, min_confidence=self._settings.pipeline.min_confidence
-            )
-        with passage.in_stage("overlay", self._metrics.observe_stage):
-            wanted = wants_overlay(want, decision.verdict)
-            explanation = await self._explainer.explain(
-                reference.outcome_id, pixels, prediction, wanted=wanted, passage=passage
-            )
-        self._failpoints.hit("after_overlay", image_id)
+            with passage.in_stage("overlay", self._metrics.observe_stage):
+                wanted = wants_overlay(want, final.decision.verdict)
+                explanation = await self._explainer.explain(
+                    reference.outcome_id, seen, prediction, wanted=wanted, passage=passage
+                )
+            self._failpoints.hit("after_overlay", image_id)
         verdict = compose(
             record=record,
             reference=reference,
             original=original,
-            pixels=pixels,
-            model=self._model,
+            seen=seen,
+            model=prediction.model if prediction else self._classifier.info,
             prediction=prediction,
-            decision=decision,
+            decision=final.decision,
             explanation=explanation,
             timing=passage.timing(),
+            stability_failed=final.failed,
         )
         return verdict_outcome(verdict, record)
 
-    async def _look(self, reference: Reference, passage: Passage) -> tuple[Original, Pixels]:
+    async def _ask(self, view: Pixels, passage: Passage) -> Prediction:
+        job = Job(view, explain=False)
+        return (await self._retries.run(lambda: self._batcher.submit(job), passage)).answer
+
+    async def _faithfulness(self, pixels: Pixels, prediction: Prediction, passage: Passage) -> float | None:
+        doubt = Doubt(pixels, prediction)
+        return (await self._retries.run(lambda: self._doubts.submit(doubt), passage)).answer
+
+    async def _look(self, reference: Reference, passage: Passage) -> tuple[Original, Pixels | Header]:
         async with self._raw_slots:
             with passage.in_stage("fetch", self._metrics.observe_stage):
                 fetched = await self._fetch(reference, passage)
             self._failpoints.hit("after_fetch", reference.ref.image_id)
             with passage.in_stage("decode", self._metrics.observe_stage):
-                pixels = await self._decoder.decode(fetched.data, seed=fetched.original.sha256)
-        return fetched.original, pixels
+                seen = await self._decode(fetched)
+        return fetched.original, seen
+
+    async def _decode(self, fetched: Fetched) -> Pixels | Header:
+        """Decode; a file that ends early, behind its header, is an image about which something can be said."""
+        try:
+            return await self._decoder.decode(fetched.data, seed=fetched.original.sha256)
+        except ImageTruncated as truncated:
+            if truncated.declared is None:
+                raise
+            return Header(*truncated.declared)
 
     async def _fetch(self, reference: Reference, passage: Passage) -> Fetched:
         """Fetch; a store that goes on serving others while it fails on this object is not down: the object is at fault."""
@@ -223,6 +270,7 @@ class Pipeline:
 
     async def close(self) -> None:
         """Finish what is being judged."""
+        await self._doubts.close()
         await self._batcher.close()
 
 

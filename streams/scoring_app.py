@@ -53,6 +53,8 @@ from streams.metrics import WorkerMetrics
 from streams.objects import Objects
 from streams.pipeline import Delivery, Pipeline
 from streams.producer import Producer
+from streams.releases.following import Following
+from streams.releases.registry import Registry
 from streams.retries import Retries
 from streams.settings import Settings
 from streams.settlement import Settlement
@@ -72,10 +74,21 @@ PROBE_S = 2.0
 class ScoringService:
     """One scoring worker, from its checks at start to its last commit (see `streams.runner.Service`)."""
 
-    def __init__(self, settings: Settings, *, store: ObjectStore, classifier: Classifier, decoders: DecodePool) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        store: ObjectStore,
+        classifier: Classifier,
+        decoders: DecodePool,
+        registry: Registry | None = None,
+    ) -> None:
+        """Take the parts. `classifier` is the one to begin with; with a `registry` it follows the releases that the settings name."""
         self.metrics = WorkerMetrics()
         self._settings = settings
         self._decoders = decoders
+        self._registry = registry
+        self._following = Following(settings, classifier, registry, self.metrics)
         self._failpoints = Failpoints(settings.faults.failpoints)
         settled = settings.pipeline.outcomes == "settled"
         self._objects = Objects(store, settings.store, archive=settled)
@@ -93,7 +106,8 @@ class ScoringService:
             settings,
             objects=self._objects,
             decoder=decoders,
-            classifier=classifier,
+            classifier=self._following.live,
+            shadow=self._following.shadow,
             metrics=self.metrics,
             guard=self._guard,
             archive=self._archive,
@@ -149,11 +163,13 @@ class ScoringService:
                 "progress": self._progresses,
             },
         )
-        self._expose(classifier)
+        self._expose()
 
     async def start(self) -> None:
         """Check topics, buckets and the store's promises, then join the group. Refuses to start where a reference could not get its outcome."""
-        await require_access(self._settings.kafka, scoring_needs(self._settings.kafka))
+        await require_access(
+            self._settings.kafka, scoring_needs(self._settings.kafka, shadow=self._following.shadow is not None)
+        )
         await refuse_stranded(self._settings.kafka)
         try:
             missing = await self._objects.missing_buckets()
@@ -171,6 +187,7 @@ class ScoringService:
             log.warning("decoders are not sandboxed", setting=self._settings.decode.sandbox)
         await self._producer.start()
         await self._health.start()
+        self._following.start()
         log.info("starting", group=self._settings.kafka.group, port=self._health.port)
         await self._app.start()
 
@@ -201,6 +218,7 @@ class ScoringService:
         except Exception as error:  # noqa: BLE001  # whatever Faust raises at its end, ours is still to come
             log.warning("Faust did not stop in an orderly way", error=type(error).__name__)
         await letting_go
+        await self._following.stop()
         await self._gate.close()
         if not await ends_within(self._pipeline.close(), LEAVE_S):
             log.warning("a batch hangs")
@@ -211,6 +229,8 @@ class ScoringService:
         await asyncio.to_thread(self._decoders.close)
         if not await ends_within(asyncio.to_thread(self._objects.close), LEAVE_S):
             log.warning("a request to the store hangs")
+        if self._registry is not None:
+            self._registry.close()
         self._data_dir.cleanup()
 
     def _build_app(self) -> faust.App:
@@ -295,9 +315,7 @@ class ScoringService:
         known = DependencyDownTooLong | ConfigError | BrokerUnavailable | RecordsLeftOut | DeviceLost
         return isinstance(cause, known) or not self._judging_failed
 
-    def _expose(self, classifier: Classifier) -> None:
-        info = classifier.info
-        self.metrics.model_info.labels(info.version, info.sha256, info.kind, info.training_data).set(1)
+    def _expose(self) -> None:
         self.metrics.count_decoder_restarts(lambda: self._decoders.restarts)
         self.metrics.in_flight.set_function(lambda: self._ledger.unfinished)
         for reason in REASONS:

@@ -2,7 +2,9 @@
 
 import asyncio
 import ssl
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 
 from aiokafka.conn import collect_hosts
 
@@ -17,11 +19,11 @@ from schemas.errors import (
 )
 from storage.conditional_put import conditional_put_works
 from streams.assembly import make_store
-from streams.broker_access import ask, drift_needs, scoring_needs
+from streams.broker_access import Needs, ask, drift_needs, narrator_needs, scoring_needs
 from streams.broker_errors import principal, unreachable
 from streams.certificates import server_valid_until, valid_until
 from streams.kafka_security import ssl_context
-from streams.settings import Settings
+from streams.settings import KafkaSettings, Settings
 
 STORE_PORT = 443
 POLICIES = "`deeptrace storage policies images` and `... results` print what the store's users must be allowed to do."
@@ -52,7 +54,13 @@ async def certificates(settings: Settings) -> str:
 async def rights(settings: Settings) -> str:
     """For which workers this Kafka user has the rights; fails when it has them for none."""
     lacking, said = {}, []
-    for name, needs in (("scoring", scoring_needs(settings.kafka)), ("drift", drift_needs(settings.kafka))):
+    scoring = partial(scoring_needs, shadow=settings.model.shadow_release is not None)
+    roles: dict[str, Callable[[KafkaSettings], Needs]] = {
+        "scoring": scoring,
+        "drift": drift_needs,
+        "narrator": narrator_needs,
+    }
+    for name, needs in ((name, of(settings.kafka)) for name, of in roles.items()):
         lacking[name] = (await ask(settings.kafka, needs.topics, needs.group)).lacking(needs)
         said.append(f"{needs.role}: {f'{len(lacking[name])} missing' if lacking[name] else 'all'}")
     if all(lacking.values()):

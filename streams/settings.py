@@ -2,17 +2,45 @@
 
 import os
 from collections.abc import Iterator
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
+from schemas.release import ALIASES, RELEASE_PATTERN
 from schemas.topics import MAX_RETRY_TOPICS
 from schemas.verdict import REAL
 
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
+
+
+def safe_url(url: str) -> str:
+    """Return `url` if a secret may be sent there: over TLS, or to this machine.
+
+    Raises:
+        ValueError: it may not. The URL is not repeated: it may hold a password.
+    """
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+    except ValueError:
+        raise ValueError("must be a URL") from None
+    if not host or parts.username or parts.password or parts.query or parts.fragment:
+        raise ValueError("must be https://host[:port][/path], without user, password, query or fragment")
+    if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(host)):
+        raise ValueError("must be https, unless it is on loopback: a key is sent there")
+    return url
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 class Section(BaseModel):
@@ -46,6 +74,7 @@ class KafkaSettings(Section):
         default="deeptrace-scoring", description="consumer group of the scoring workers; changing it replays the topic"
     )
     drift_group: str = Field(default="deeptrace-drift", description="consumer group of the drift workers")
+    narrator_group: str = Field(default="deeptrace-narrator", description="consumer group of the narrators")
     instance_id: str | None = Field(
         default=None,
         description="stable name of this worker slot (static membership): a restart goes on at once instead of after the session timeout",
@@ -126,6 +155,10 @@ class StoreSettings(Section):
         default="deeptrace-outcomes",
         description="bucket the outcomes are settled in, one object `outcomes/<id>.json` each: the archive of all verdicts",
     )
+    model_bucket: str = Field(
+        default="deeptrace-models",
+        description="bucket of the model releases (`deeptrace model`); a worker needs it with `model.release` or `model.shadow_release` only",
+    )
     fetch_threads: Count = Field(default=8, description="parallel requests to the store")
     connect_timeout_s: Positive = Field(default=2, description="TCP connect to the store")
     read_timeout_s: Positive = Field(default=10, description="one read from the store")
@@ -158,6 +191,8 @@ class StoreSettings(Section):
             )
         if self.ca_file is not None and not self.secure:
             raise ValueError("ca_file is set, but secure=false is not encrypted: set secure to true")
+        if self.model_bucket in self.buckets:
+            raise ValueError("model_bucket must be a bucket of its own: who may upload images must not be able to replace the model")
         return self
 
 
@@ -173,6 +208,15 @@ class ModelSettings(Section):
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = Field(
         default=None, description="refuse any other checkpoint file"
     )
+    release: Annotated[str, Field(pattern=RELEASE_PATTERN)] | None = Field(
+        default=None,
+        description="release in the registry instead of a file: `detector@1.2.0`, or `detector@champion`, which the worker follows: it loads what the alias is moved to beside the running model and swaps between two batches",
+    )
+    shadow_release: Annotated[str, Field(pattern=RELEASE_PATTERN)] | None = Field(
+        default=None,
+        description="candidate on trial, such as `detector@shadow`: it judges the same images as time permits, and its verdicts go to `deeptrace.verdicts.shadow.v1` only; it costs the machine as much as the model does",
+    )
+    watch_s: Positive = Field(default=10, description="how often an alias is looked at")
     allow_simulated: bool = Field(
         default=False,
         description="let a worker judge with a checkpoint trained on simulated images (the demo does); such verdicts mean nothing",
@@ -182,6 +226,19 @@ class ModelSettings(Section):
     )
     threads: Count = Field(default=os.cpu_count() or 1, description="CPU threads of the model")
     max_batch: Count = Field(default=32, description="most images judged at once")
+
+    @model_validator(mode="after")
+    def _one_model(self) -> "ModelSettings":
+        if self.release is not None and self.checkpoint is not None:
+            raise ValueError("give checkpoint or release, not both")
+        aliases = tuple(f"@{alias}" for alias in ALIASES)
+        if self.shadow_release is not None and not self.shadow_release.endswith(aliases):
+            raise ValueError("shadow_release must name an alias, such as detector@shadow: what is on trial changes")
+        if self.release is not None and self.sha256 is not None and self.release.endswith(aliases):
+            raise ValueError("sha256 pins one file, and release names an alias, which moves: give one of them, or MODEL@VERSION")
+        if self.classifier != "ensemble" and (self.release or self.shadow_release):
+            raise ValueError(f"release and shadow_release need the ensemble, and classifier={self.classifier} would not use them")
+        return self
 
 
 class DecodeSettings(Section):
@@ -221,8 +278,17 @@ class PipelineSettings(Section):
         default=60,
         description="a store that fails on one object this long while it serves others: the object is at fault",
     )
-    min_confidence: Share = Field(
-        default=0.6, description="a verdict with less calibrated confidence is `inconclusive`"
+    min_confidence: Share | None = Field(
+        default=None,
+        description="a verdict with less calibrated confidence is `inconclusive`; unset: the checkpoint's own rule decides, fitted for a stated rate of false alarms (0.6 where it has none)",
+    )
+    stability: Literal["off", "ai", "all"] = Field(
+        default="off",
+        description="ask again about the image as it would be shipped on (JPEG 60, 512 px, WebP), and withhold a verdict that turns: for those that are not `real` (`ai`), or for `all`; each costs about three more judgements",
+    )
+    faithfulness: bool = Field(
+        default=True,
+        description="hold each overlay against random maps before it is published, and withhold it where it does no better; costs five passes of the CNN over one crop for each overlay, about as much again as judging an image of 224 px",
     )
     dead_letters_in_a_row: Annotated[int, Field(ge=0)] = Field(
         default=1000,
@@ -273,6 +339,59 @@ class DriftSettings(Section):
         return self
 
 
+class NarratorSettings(Section):
+    """Verdicts in words, by Claude. Off without a key; only numbers and labels of a fixed list are sent."""
+
+    api_key: SecretStr = Field(
+        default=SecretStr(""),
+        description="key of the Claude API; without one `deeptrace narrate` does not start, and nothing leaves the house (`ANTHROPIC_API_KEY` is not read)",
+    )
+    base_url: Annotated[str, AfterValidator(safe_url)] = Field(
+        default="https://api.anthropic.com",
+        description="the API, or a gateway to it; `https`, unless it is on loopback",
+    )
+    model: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@/-]{0,127}$")] = Field(
+        default="claude-haiku-5-5", description="which Claude writes"
+    )
+    thinking: bool = Field(
+        default=False,
+        description="leave it to the model whether it thinks first; models that always think need this and more `max_tokens`, since thinking counts",
+    )
+    max_tokens: Annotated[int, Field(ge=200, le=8000)] = Field(default=500, description="most tokens of one answer")
+    tokens_per_day: Annotated[int, Field(ge=20_000)] = Field(
+        default=200_000,
+        description="tokens, in and out, that the narrators of one `state_dir` may use in a UTC day; then verdicts are skipped until the next",
+    )
+    state_dir: str = Field(
+        default=".deeptrace/narrator",
+        description="folder, kept over restarts, that holds what is spent of the day; narrators that share it share the budget",
+    )
+    select: Literal["uncertain", "ai", "all"] = Field(
+        default="uncertain",
+        description="which verdicts are worth words: those that a person may have to look at, all that say AI, or all",
+    )
+    confidence_below: Share = Field(
+        default=0.8, description="`uncertain` takes verdicts with less calibrated confidence"
+    )
+    max_age_s: Positive = Field(default=86400, description="verdicts that have waited longer are skipped")
+    in_flight: Count = Field(default=4, description="requests to the API at once")
+    attempts: Annotated[int, Field(ge=1, le=3)] = Field(default=2, description="tries for one verdict")
+    timeout_s: Positive = Field(default=20, description="one request to the API")
+    retry_wait_s: Positive = Field(
+        default=10, description="longest wait before another try; an API that asks for more gets a pause for all"
+    )
+    failures_in_a_row: Count = Field(
+        default=5, description="so many failed requests in a row, and the API is left alone"
+    )
+    pause_first_s: Positive = Field(default=30, description="for this long at first; verdicts are skipped meanwhile")
+    pause_last_s: Positive = Field(default=900, description="and at most for this long, when it goes on failing")
+
+    @property
+    def is_on(self) -> bool:
+        """Whether there is a key."""
+        return bool(self.api_key.get_secret_value())
+
+
 class HttpSettings(Section):
     """`/livez`, `/readyz` and `/metrics`."""
 
@@ -282,6 +401,9 @@ class HttpSettings(Section):
     )
     drift_port: Annotated[int, Field(ge=0, le=65535)] = Field(
         default=6067, description="port of the drift worker; 0 picks a free one"
+    )
+    narrator_port: Annotated[int, Field(ge=0, le=65535)] = Field(
+        default=6068, description="port of the narrator; 0 picks a free one"
     )
 
 
@@ -313,6 +435,7 @@ class Settings(Section):
     decode: DecodeSettings = DecodeSettings()
     pipeline: PipelineSettings = PipelineSettings()
     drift: DriftSettings = DriftSettings()
+    narrator: NarratorSettings = NarratorSettings()
     http: HttpSettings = HttpSettings()
     log: LogSettings = LogSettings()
     faults: FaultSettings = FaultSettings()

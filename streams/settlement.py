@@ -7,6 +7,7 @@ import structlog
 
 from schemas.cloud_event import Headers
 from schemas.incoming import Record
+from schemas.verdict import REASONS
 from streams.archive import Archive
 from streams.failpoints import Failpoints
 from streams.letter_limit import LetterLimit
@@ -109,6 +110,10 @@ class Settlement:
         if outcome.verdict is not None:
             verdict = outcome.verdict
             self._metrics.verdicts.labels(verdict.verdict, verdict.predicted_source or "none").inc()
+            self._metrics.explanations.labels(verdict.explanation.status).inc()
+            for reason in verdict.reasons:
+                # What a newer release has settled may have a reason that this one does not know; a label takes no text from a stored object.
+                self._metrics.withheld.labels(reason if reason in REASONS else "other").inc()
             self._metrics.batch_size.observe(verdict.timing.batch_size)
         elif outcome.code is not None:
             self._metrics.outcomes.labels("dead_letter").inc()

@@ -65,6 +65,7 @@ def wanted(settings: KafkaSettings) -> list[TopicSpec]:
     specs = [
         TopicSpec(topics.IMAGES, n, REFERENCE_LIMIT),
         TopicSpec(topics.VERDICTS, n),
+        TopicSpec(topics.SHADOW_VERDICTS, n),
         TopicSpec(topics.DEAD_LETTERS, n, {"max.message.bytes": str(512 * KIB)}),
         *(
             TopicSpec(name, n, {"max.message.bytes": str(512 * KIB)})
@@ -73,6 +74,7 @@ def wanted(settings: KafkaSettings) -> list[TopicSpec]:
         TopicSpec(topics.OBSERVATIONS, n),
         TopicSpec(topics.WINDOWS, n),
         TopicSpec(topics.DRIFT_ALERTS, n),
+        TopicSpec(topics.EXPLANATIONS, n),
         TopicSpec(drift_table_changelog(settings), n, COMPACTED),
     ]
     if settings.replication_factor < REPLICATED:

@@ -1,155 +1,169 @@
 """The shortcut audit: can a lookup that never looks at content tell the class? Then no later figure means anything.
 
-It is run on files as found, where it should succeed (so that a reader sees how easily they give themselves away), and on
-canonical crops, where it must stay within five points of chance.
+It is run on files as found, where it should succeed (so that a reader sees how easily they give themselves away), and on canonical crops,
+where it must stay near chance. It runs before every training, which does not start otherwise.
 """
 
 import hashlib
-import io
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import partial
+from pathlib import Path
+from typing import Any, Final
 
-import numpy as np
-from PIL import Image
-
-from schemas.errors import CheckFailed
-from training.corpus.build import Example, Map, simulate
-from training.corpus.files import Rgb, as_found, jpeg
+from model.pixels import preprocess
+from schemas.errors import CheckFailed, Rejection, UsageError
+from training.corpus.build import Map
+from training.corpus.files import jpeg
 from training.corpus.laundering import decoded
-from training.corpus.seeds import stream
+from training.facts import ONE_CROP
+from training.items import units_of
+from training.manifest import Manifest, Row
+from training.shortcuts import Fingerprint, Guesses, try_shortcuts
 
-TOLERANCE = 0.05
-CANONICAL_QUALITY = 90
-CROP_PX = 224
-NEIGHBOURS = 15
-
-
-@dataclass(frozen=True, slots=True)
-class File:
-    """One labelled file; files of one group are never used to judge each other."""
-
-    group: int
-    label: str
-    data: bytes
+TOLERANCE: Final = 0.05
+CANONICAL_QUALITY: Final = 90
+# Of audits of images without a shortcut; each shortcut gets an equal part (Bonferroni). With a stricter share, twenty images could never be refused.
+FALSE_ALARMS: Final = 0.05
+AUDITED_IMAGES: Final = 2000  # a shortcut worth five points shows in this many
+AUDITED_SPLITS: Final = ("train", "calibration", "test")
 
 
 @dataclass(frozen=True, slots=True)
 class AuditReport:
-    """Accuracy of each shortcut on held-out groups, beside chance."""
+    """Balanced accuracy of each shortcut on files of other groups, beside chance."""
 
-    accuracy: dict[str, float]
+    shortcuts: dict[str, Guesses]
     chance: float
     n: int
+    groups: int
+    tolerance: float = TOLERANCE
+
+    @property
+    def accuracy(self) -> dict[str, float]:
+        """Return each shortcut's balanced accuracy."""
+        return {name: it.accuracy for name, it in self.shortcuts.items()}
 
     def worst(self) -> tuple[str, float]:
         """The shortcut that tells most, and how often it is right."""
-        return max(self.accuracy.items(), key=lambda item: item[1])
+        name, guesses = max(self.shortcuts.items(), key=lambda item: item[1].accuracy)
+        return name, guesses.accuracy
+
+    def caught(self) -> dict[str, Guesses]:
+        """Return the shortcuts that beat chance by more than the tolerance, and by more than luck.
+
+        Sixty images miss chance by ten points now and then without any shortcut. Luck is what shuffled labels reach: a bootstrap of the guesses
+        would not do, since guesses from the same few keys are right or wrong together (it raised an alarm on every third audit of noise).
+        """
+        bar, luck = self.chance + self.tolerance, FALSE_ALARMS / len(self.shortcuts)
+        return {name: it for name, it in self.shortcuts.items() if it.accuracy > bar and it.p_value < luck}
 
     def require_chance(self) -> None:
-        """Raise `CheckFailed` naming every shortcut that beats chance by more than five points."""
-        if caught := {name: value for name, value in self.accuracy.items() if value > self.chance + TOLERANCE}:
-            figures = ", ".join(f"{name} {value:.3f}" for name, value in caught.items())
+        """Raise `CheckFailed` naming every shortcut that was caught."""
+        if caught := self.caught():
+            figures = ", ".join(f"{name} {it.accuracy:.3f}" for name, it in caught.items())
+            remedy = "Make the classes alike in that property; do not train on these images."
+            if "source" in caught:
+                remedy += " For `source`: give every class several sources, and let the groups be the sources."
             raise CheckFailed(
-                "the corpus has a shortcut",
-                why=f"{figures}, where chance is {self.chance:.3f} (n = {self.n})",
-                remedy="Make the pipelines alike in that property; do not train on this corpus.",
+                "the images have a shortcut",
+                why=f"{figures}, where chance is {self.chance:.3f} (n = {self.n}, {self.groups} groups)",
+                remedy=remedy,
             )
 
-
-def canonical_crop(data: bytes) -> bytes:
-    """Strip what is not pixels: decode, take the centre 224 x 224, write it as JPEG quality 90, 4:2:0, like every other."""
-    return jpeg(_centre(decoded(data)), CANONICAL_QUALITY)
-
-
-def audit(files: Sequence[File]) -> AuditReport:
-    """Try every shortcut on the files, each time judging a group by all the others."""
-    labels = np.array([file.label for file in files])
-    groups = np.array([file.group for file in files])
-    names = sorted(set(labels))
-    facts = [_facts(file.data) for file in files]
-    accuracy = {
-        name: _lookup([fact[name] for fact in facts], labels, groups, names) for name in ("format", "size", "tables")
-    }
-    colour = np.array([_colour(file.data) for file in files])
-    length = np.log([[len(file.data)] for file in files])
-    accuracy["colour_contrast"] = _nearest(colour, labels, groups, names)
-    accuracy["file_length"] = _nearest(length, labels, groups, names)
-    return AuditReport(accuracy, 1 / len(names), len(files))
-
-
-def audits(seed: int, examples: Sequence[Example], ordered_map: Map) -> tuple[AuditReport, AuditReport]:
-    """Audit the scenes of `examples` as platforms would find them, and as canonical crops."""
-    canonical = [
-        File(example.scene, example.label, data)
-        for example, data in zip(examples, ordered_map(canonical_crop, [e.data for e in examples]), strict=True)
-    ]
-    scenes = sorted({example.scene for example in examples})
-    found = [file for files in ordered_map(partial(_as_found, seed=seed), scenes) for file in files]
-    return audit(found), audit(canonical)
-
-
-def _as_found(scene: int, *, seed: int) -> list[File]:
-    return [
-        File(scene, label, as_found(pixels, label, stream(seed, "found", scene, label)))
-        for label, _, pixels in simulate(seed, scene)
-    ]
-
-
-def _centre(pixels: Rgb) -> Rgb:
-    """Cut the centre; an image that is too small is mirrored at its edges first."""
-    short = [max(0, CROP_PX - side) for side in pixels.shape[:2]]
-    if any(short):
-        pixels = np.pad(pixels, (*((lack // 2, lack - lack // 2) for lack in short), (0, 0)), mode="reflect")
-    top, left = ((side - CROP_PX) // 2 for side in pixels.shape[:2])
-    return np.ascontiguousarray(pixels[top : top + CROP_PX, left : left + CROP_PX])
-
-
-def _facts(data: bytes) -> dict[str, str]:
-    with Image.open(io.BytesIO(data)) as image:
-        tables = getattr(image, "quantization", {})
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain values, for reports."""
         return {
-            "format": str(image.format),
-            "size": f"{image.width}x{image.height}",
-            "tables": hashlib.sha256(repr(sorted(tables.items())).encode()).hexdigest(),
+            "n": self.n,
+            "groups": self.groups,
+            "chance": round(self.chance, 4),
+            "tolerance": self.tolerance,
+            "shortcuts": {
+                name: {key: round(value, 4) for key, value in asdict(it).items()} for name, it in self.shortcuts.items()
+            },
+            "caught": sorted(self.caught()),
         }
 
 
-def _colour(data: bytes) -> list[float]:
-    """Mean and deviation of each channel."""
-    pixels = decoded(data).reshape(-1, 3)
-    return [*pixels.mean(axis=0), *pixels.std(axis=0)]
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """Both reports, and how many files could not be read."""
+
+    as_found: AuditReport
+    canonical: AuditReport
+    unreadable: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain values, for reports."""
+        return {
+            "as_found": self.as_found.as_dict(),
+            "canonical": self.canonical.as_dict(),
+            "unreadable": self.unreadable,
+        }
 
 
-def _lookup(keys: Sequence[str], labels: np.ndarray, groups: np.ndarray, names: Sequence[str]) -> float:
-    """Accuracy of the most frequent label among other groups' files with the same key."""
-    seen: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    own: defaultdict[tuple[str, int], Counter[str]] = defaultdict(Counter)
-    for key, label, group in zip(keys, labels, groups, strict=True):
-        seen[key][label] += 1
-        own[key, group][label] += 1
-    right = [
-        _credit(seen[key] - own[key, group], label, names)
-        for key, label, group in zip(keys, labels, groups, strict=True)
-    ]
-    return float(np.mean(right))
+def audit_manifest(
+    manifest: Manifest, ordered_map: Map, *, tolerance: float = TOLERANCE, most: int = AUDITED_IMAGES, seed: int = 0
+) -> Audit:
+    """Audit the images that a detector would be made of; whole groups, drawn by `seed`, until there are `most` images.
+
+    Nothing is raised for a shortcut: ask `canonical.require_chance()`. Raises `UsageError` where fewer than two classes can be read.
+    """
+    rows = _drawn(audited_rows(manifest), most, seed)
+    looks = list(ordered_map(partial(_look, root=manifest.root), rows))
+    seen = [(row, look) for row, look in zip(rows, looks, strict=True) if look is not None]
+    labels = [row.label for row, _ in seen]
+    if len(set(labels)) < 2:  # noqa: PLR2004
+        raise UsageError(
+            "there is nothing to audit",
+            why=f"{len(seen)} of {len(rows)} images can be read, and they have fewer than two classes",
+            remedy="List images of `real` and of at least one generator: `deeptrace data manifest FOLDER`.",
+        )
+    units = units_of([row for row, _ in seen])
+
+    def report(prints: Sequence[Fingerprint]) -> AuditReport:
+        found = try_shortcuts(prints, labels, units)
+        return AuditReport(found, 1 / len(set(labels)), len(labels), len(set(units)), tolerance)
+
+    as_found, canonical = (report([look[side] for _, look in seen]) for side in (0, 1))
+    return Audit(as_found, canonical, len(rows) - len(seen))
 
 
-def _nearest(features: np.ndarray, labels: np.ndarray, groups: np.ndarray, names: Sequence[str]) -> float:
-    """Accuracy of the most frequent label among the nearest files of other groups."""
-    scaled = (features - features.mean(axis=0)) / (features.std(axis=0) + 1e-9)
-    right = []
-    for row, label, group in zip(scaled, labels, groups, strict=True):
-        distance = np.square(scaled - row).sum(axis=1)
-        distance[groups == group] = np.inf
-        nearest = np.argsort(distance, kind="stable")[:NEIGHBOURS]
-        right.append(_credit(Counter(labels[nearest]), label, names))
-    return float(np.mean(right))
+def audited_rows(manifest: Manifest) -> list[Row]:
+    """Return the rows of train, calibration and test; all rows where the manifest is not split."""
+    return [row for row in manifest.rows if row.split in AUDITED_SPLITS] or list(manifest.rows)
 
 
-def _credit(votes: Counter[str], label: str, names: Iterable[str]) -> float:
-    """1 for a right majority, a share of it in a tie; no votes at all is a tie of every class."""
-    top = max(votes.values(), default=0)
-    winners = [name for name in names if votes[name] == top]
-    return (label in winners) / len(winners)
+def _drawn(rows: Sequence[Row], most: int, seed: int) -> list[Row]:
+    if len(rows) <= most:
+        return list(rows)
+    units = units_of(rows)
+    by_hash = sorted(set(units), key=lambda unit: hashlib.sha256(f"{seed} {unit}".encode()).digest())
+    sizes = Counter(units)
+    taken: set[str] = set()
+    count = 0
+    for unit in by_hash:
+        if count >= most:
+            break
+        taken.add(unit)
+        count += sizes[unit]
+    return [row for row, unit in zip(rows, units, strict=True) if unit in taken]
+
+
+def _look(row: Row, *, root: Path) -> tuple[Fingerprint, Fingerprint] | None:
+    """Return what shortcuts see of a file as found, and of its canonical crop; None where it cannot be read."""
+    try:
+        return _fingerprints((root / row.file).read_bytes(), row.source)
+    except (OSError, Rejection):
+        return None
+
+
+def _fingerprints(data: bytes, source: str) -> tuple[Fingerprint, Fingerprint]:
+    pixels = preprocess(data, ONE_CROP, seed=b"")
+    crop = jpeg(pixels.crops[0], CANONICAL_QUALITY)
+    found = Fingerprint.of(data, pixels.thumb, kind=pixels.format, source=source)
+    return (
+        replace(found, size=f"{pixels.width}x{pixels.height}"),
+        Fingerprint.of(crop, decoded(crop), kind="JPEG", source=source),
+    )

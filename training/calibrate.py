@@ -1,41 +1,133 @@
-"""Temperature scaling: one divisor of the logits a branch, fitted where the images look like production."""
+"""The stage `calibrate`: a trained checkpoint in, the same weights with temperatures and rules of abstention out.
+
+Everything is fitted on images that training never saw, laundered like those that arrive in production. What the images were before is another
+population: the report card shows each condition by itself.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 
+from model.abstention import Abstention
+from model.checkpoint import Loaded, load, save
 from model.config import Temperatures
-from training.metrics import Ints, nll
-from training.scores import Rows, Scored
+from model.open_set import OpenSet
+from model.policy import policy_of
+from schemas.verdict import REAL
+from training.conditions import CLEAN, require_condition
+from training.conformal import conformal_rule
+from training.corpus.build import Map
+from training.image_sets import drawn, images_of, require_classes
+from training.manifest import Manifest
+from training.metrics import ece, nll
+from training.open_set import LEAST_IMAGES, fit_open_set, novelty_rule
+from training.params import CalibrateParams
+from training.scores import Advance, Answers, answers
+from training.served import Image
+from training.temperature import fit_temperatures
+from training.thresholds import decision_rule
 
-_LOG_RANGE = (-3.0, 3.0)  # of the natural logarithm: 0.05 to 20
-_GOLDEN = (5**0.5 - 1) / 2
+LEAST_A_CLASS: Final = 20
+"""Calibration images of each class. A rate of 5 % cannot be promised from fewer than 19 photographs, and a temperature means little then."""
+
+OPEN_SET_IMAGES: Final = 120
+"""Training images of each class that the open-set score is fitted on; the means and covariances of n logits need no more."""
+
+Say = Callable[[str], None]
 
 
-def fit_temperature(rows: Rows, labels: Ints) -> float:
-    """Return the temperature with the least NLL of the averaged probabilities, by golden section on its logarithm.
+@dataclass(frozen=True, slots=True)
+class Calibrated:
+    """The written checkpoint, and what was fitted."""
 
-    A result at the end of the range (0.05 or 20) means that the logits carry no usable confidence.
+    path: Path
+    sha256: str
+    temperatures: Temperatures
+    abstention: Abstention
+    facts: dict[str, Any]
+
+
+def calibrate_checkpoint(
+    checkpoint: Path,
+    manifest: Manifest,
+    out: Path,
+    ordered_map: Map,
+    *,
+    params: CalibrateParams,
+    say: Say = lambda _: None,
+    advance: Advance = lambda _: None,
+) -> Calibrated:
+    """Fit temperatures, decision rule, open set and label sets on the split `calibration`, and write a new checkpoint.
+
+    Raises `UsageError` where a class of the checkpoint has fewer than 20 calibration or 10 training images, where an asked rate needs more images
+    than there are, or where the manifest has classes that the checkpoint does not know; `CheckpointRefused` for the checkpoint itself.
     """
-    low, high = _LOG_RANGE
+    started = time.monotonic()
+    condition = require_condition(params.condition)
+    loaded = load(checkpoint)
+    classes = loaded.meta.config.classes
+    held_out = images_of(manifest, "calibration", classes)
+    require_classes(held_out, classes, split="calibration", least=LEAST_A_CLASS)
+    known = images_of(manifest, "train", classes)
+    require_classes(known, classes, split="train", least=LEAST_IMAGES)
 
-    def loss(log_temperature: float) -> float:
-        return nll(rows.probs(float(np.exp(log_temperature))), labels)
+    def score(images: Sequence[Image], under: str, open_set: OpenSet | None = None) -> Answers:
+        say(f"{len(images)} images, {under}")
+        return answers(
+            loaded.network,
+            images,
+            under,
+            ordered_map,
+            seed=params.seed,
+            policy=policy_of(loaded.meta.preprocess_id),
+            open_set=open_set,
+            advance=advance,
+        )
 
-    left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
-    at_left, at_right = loss(left), loss(right)
-    while high - low > 1e-3:  # noqa: PLR2004 - a thousandth of T
-        if at_left < at_right:
-            high, right, at_right = right, left, at_left
-            left = high - _GOLDEN * (high - low)
-            at_left = loss(left)
-        else:
-            low, left, at_left = left, right, at_right
-            right = low + _GOLDEN * (high - low)
-            at_right = loss(right)
-    return float(np.exp((low + high) / 2))
-
-
-def calibrate(calibration: Scored) -> Temperatures:
-    """Fit every temperature on a calibration split; never on test images."""
-    return Temperatures(
-        **{branch: round(fit_temperature(rows, calibration.labels), 4) for branch, rows in calibration.branches.items()}
+    chosen = drawn(known, OPEN_SET_IMAGES, seed=params.seed)
+    open_set = fit_open_set([score(chosen, under) for under in dict.fromkeys((CLEAN, condition))])
+    calibration = score(held_out, condition, open_set)
+    temperatures = fit_temperatures(calibration, real_logit_shift=params.real_logit_shift)
+    abstention = rules(calibration, temperatures, params)
+    meta = loaded.meta.model_copy(update={"temperatures": temperatures, "abstention": abstention, "figures_sha256": ""})
+    sha256 = save(out, loaded.network, meta, open_set)
+    return Calibrated(
+        out, sha256, temperatures, abstention, _facts(loaded, calibration, temperatures, time.monotonic() - started)
     )
+
+
+def rules(calibration: Answers, temperatures: Temperatures, params: CalibrateParams) -> Abstention:
+    """Fit every rule of abstention on calibrated answers that carry a novelty."""
+    probs, labels = calibration.probs(temperatures), calibration.labels
+    real = calibration.classes.index(REAL)
+    assert calibration.novelty is not None
+    return Abstention(
+        fitted_on=calibration.condition,
+        decision=decision_rule(
+            1 - probs[:, real],
+            labels != real,
+            false_positive_rate=params.false_positive_rate,
+            false_negative_rate=params.false_negative_rate,
+        ),
+        novelty=novelty_rule(calibration.novelty, params.false_rejection_rate),
+        conformal=conformal_rule(probs, labels, params.coverage),
+    )
+
+
+def _facts(loaded: Loaded, calibration: Answers, temperatures: Temperatures, seconds: float) -> dict[str, Any]:
+    labels = calibration.labels
+    raw, fitted = calibration.branches["fused"].probs(), calibration.probs(temperatures)
+    counts = np.bincount(labels, minlength=len(calibration.classes))
+    return {
+        "calibrated": loaded.sha256,
+        "condition": calibration.condition,
+        "images": dict(zip(calibration.classes, (int(count) for count in counts), strict=True)),
+        "refused": dict(calibration.refused),
+        "ece": {"before": round(ece(raw, labels), 4), "after_on_the_same_images": round(ece(fitted, labels), 4)},
+        "nll": {"before": round(nll(raw, labels), 4), "after_on_the_same_images": round(nll(fitted, labels), 4)},
+        "seconds": round(seconds, 1),
+    }

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from model.policy import PixelPolicy
-from training.corpus.build import Example, Map
-from training.corpus.seeds import stream
-from training.shots import Shot, served_shot, training_shot
+from training.corpus.build import Map
+from training.items import Item
+from training.params import AugmentParams
+from training.shots import Draw, Shot, training_shot, validation_shot
 
-Item = TypeVar("Item")
+Part = TypeVar("Part")
 
 
 class Batch(NamedTuple):
@@ -23,7 +24,15 @@ class Batch(NamedTuple):
     views: Tensor
     image_of: Tensor
     labels: Tensor
-    groups: tuple[int, ...]
+
+    def to(self, device: torch.device) -> "Batch":
+        """Return the same on another device."""
+        return Batch(
+            crops=self.crops.to(device, non_blocking=True),
+            views=self.views.to(device, non_blocking=True),
+            image_of=self.image_of.to(device, non_blocking=True),
+            labels=self.labels.to(device, non_blocking=True),
+        )
 
 
 def collate(shots: Sequence[Shot]) -> Batch:
@@ -34,37 +43,34 @@ def collate(shots: Sequence[Shot]) -> Batch:
         views=torch.from_numpy(np.stack([shot.view for shot in shots])),
         image_of=torch.arange(len(shots)).repeat_interleave(counts),
         labels=torch.tensor([shot.label for shot in shots]),
-        groups=tuple(shot.group for shot in shots),
     )
 
 
 def training_batches(
-    examples: Sequence[Example],
+    draws: Sequence[Draw],
     ordered_map: Map,
     *,
     seed: int,
     epoch: int,
     batch_size: int,
-    launder_share: float,
+    augment: AugmentParams,
     policy: PixelPolicy,
 ) -> Iterator[Batch]:
-    """Yield one epoch in random order; a last batch that is not full is dropped, for its statistics would be poor."""
-    order = stream(seed, "order", epoch).permutation(len(examples))
-    prepare = partial(training_shot, seed=seed, epoch=epoch, launder_share=launder_share, policy=policy)
-    shots = ordered_map(prepare, (examples[i] for i in order))
-    return (collate(chunk) for chunk in _chunks(shots, batch_size) if len(chunk) == batch_size)
+    """Yield the draws in order; a last batch that is not full is dropped, for its statistics would be poor."""
+    prepare = partial(training_shot, seed=seed, epoch=epoch, augment=augment, policy=policy)
+    return (collate(c) for c in _chunks(ordered_map(prepare, draws), batch_size) if len(c) == batch_size)
 
 
-def served_batches(
-    examples: Iterable[Example], ordered_map: Map, *, seed: int, condition: str, batch_size: int, policy: PixelPolicy
+def validation_batches(
+    items: Iterable[Item], ordered_map: Map, *, seed: int, batch_size: int, augment: AugmentParams, policy: PixelPolicy
 ) -> Iterator[Batch]:
-    """Yield all examples in order, as serving would see them."""
-    prepare = partial(served_shot, seed=seed, condition=condition, policy=policy)
-    return (collate(chunk) for chunk in _chunks(ordered_map(prepare, examples), batch_size))
+    """Yield all images in order, the same pixels every time."""
+    prepare = partial(validation_shot, seed=seed, augment=augment, policy=policy)
+    return (collate(chunk) for chunk in _chunks(ordered_map(prepare, items), batch_size))
 
 
-def _chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    chunk: list[Item] = []
+def _chunks(items: Iterable[Part], size: int) -> Iterator[list[Part]]:
+    chunk: list[Part] = []
     for item in items:
         chunk.append(item)
         if len(chunk) == size:

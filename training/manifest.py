@@ -57,8 +57,12 @@ class Manifest:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Return the classes that training knows: `real` first, then the others of all splits but `unseen_generator`, in the order of the alphabet."""
-        labels = {row.label for row in self.rows if row.split != "unseen_generator"}
+        """Return the classes that training knows: `real` first, then the others in the order of the alphabet.
+
+        What is only in `unseen_generator`, or in no split of a manifest that is split, is not known.
+        """
+        rows = [row for row in self.rows if row.split] or self.rows
+        labels = {row.label for row in rows if row.split != "unseen_generator"}
         return (REAL, *sorted(labels - {REAL}))
 
     def of(self, split: str) -> list[Row]:

@@ -1,7 +1,7 @@
 """Every knob of the detector's making, in one file: `params.yaml`, read once and handed down. Nothing else sets anything.
 
-Stages read their own section (`data`, `model`, `train`, `augment`, `calibrate`, `evaluate`, `gate`, `tune`), so that `dvc repro` repeats
-only what a change touches.
+Stages read their own section (`data`, `model`, `train`, `augment`, `finetune`, `calibrate`, `evaluate`, `gate`, `tune`, `tracking`), so that
+`dvc repro` repeats only what a change touches.
 """
 
 from collections.abc import Mapping
@@ -28,10 +28,17 @@ class DataParams(Section):
     """Where the images are, and how they are split by group."""
 
     manifest: Path = Path("data/manifest.csv")
+    seed: int = 7  # of the split
     calibration_share: Share = 0.15  # of the groups
     test_share: Share = 0.2
     near_duplicate_bits: Annotated[int, Field(ge=0, le=32)] = 6  # Hamming distance of the 64-bit dHash
     shortcut_tolerance: Share = 0.05  # over chance, on canonical crops; more refuses to train
+
+    @model_validator(mode="after")
+    def _something_to_train_on(self) -> "DataParams":
+        if self.calibration_share + self.test_share >= 1:
+            raise ValueError("calibration_share and test_share leave nothing to train on")
+        return self
 
 
 class ModelParams(Section):
@@ -82,6 +89,22 @@ class TrainParams(Section):
     early_stop_epochs: Annotated[int, Field(ge=0)] = 5  # without a better validation loss, within a phase; 0: off
     validation_share: Share = 0.1  # of the training groups
     processes: PositiveInt | None = None  # that prepare images; unset: one a core
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    state_steps: PositiveInt = 200  # between two writings of the state that a killed training goes on from
+
+
+FINETUNE_PHASES = (
+    Phase(name="head", layers="head", epochs=5, learning_rate=3e-4),
+    Phase(name="top", layers="top", epochs=10, learning_rate=5e-5),
+)
+
+
+class FinetuneParams(TrainParams):
+    """The smaller loop on a user's own folder: head and top blocks only, at lower rates, so that little data moves little."""
+
+    phases: Annotated[tuple[Phase, ...], Field(min_length=1)] = FINETUNE_PHASES
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    validation_share: Share = 0.15
 
 
 class AugmentParams(Section):
@@ -98,6 +121,7 @@ class AugmentParams(Section):
 class CalibrateParams(Section):
     """Temperature and the rules of abstention, fitted on the laundered calibration split."""
 
+    seed: int = 7  # of the draws of `condition`, and of the training images that the open set is fitted on
     condition: str = "laundered"
     real_logit_shift: bool = False
     false_positive_rate: Share = 0.05  # of real photographs called ai_generated
@@ -136,6 +160,16 @@ class TuneParams(Section):
     storage: str = "sqlite:///.deeptrace/tune.db"
     study: str = "deeptrace"
     epochs_share: Share = 0.25  # of each phase's epochs in a trial
+    pruner: Literal["median", "hyperband"] = "median"
+    startup_trials: PositiveInt = 5  # drawn at random, and never pruned, before the search has something to go by
+
+
+class TrackingParams(Section):
+    """Where MLflow keeps the runs; its own variable `MLFLOW_TRACKING_URI` names a server instead."""
+
+    uri: str | None = "sqlite:///.deeptrace/mlflow.db"  # null: no tracking
+    experiment: str = "deeptrace"
+    registered_model: str | None = "deeptrace"  # gets a version for every training; null: none
 
 
 class Params(Section):
@@ -144,11 +178,13 @@ class Params(Section):
     data: DataParams = DataParams()
     model: ModelParams = ModelParams()
     train: TrainParams = TrainParams()
+    finetune: FinetuneParams = FinetuneParams()
     augment: AugmentParams = AugmentParams()
     calibrate: CalibrateParams = CalibrateParams()
     evaluate: EvaluateParams = EvaluateParams()
     gate: GateParams = GateParams()
     tune: TuneParams = TuneParams()
+    tracking: TrackingParams = TrackingParams()
 
     @model_validator(mode="after")
     def _qualities_in_order(self) -> "Params":

@@ -1,6 +1,6 @@
 """Write simulated example images as files: `python -m training.samples --out DIR --count N --seed S`.
 
-Formats are mixed without regard to class. Scenes are far from those of the demo checkpoint's training, and with its seed
+Formats are mixed without regard to class. No scene is one of any split that training uses, and with its seed
 the decoders are the ones it knows. Imports neither torch nor the model, so it starts at once.
 """
 
@@ -13,9 +13,10 @@ from pathlib import Path
 
 from training.corpus.build import CLASSES, on_cores, simulate
 from training.corpus.files import Rgb, jpeg, png, webp
+from training.corpus.plan import SAMPLES
+from training.corpus.population import HOME
 
-TRAINING_DATA = "simulated-v1"
-FIRST_SCENE = 1_000_000
+TRAINING_DATA = HOME.name
 _IN_PROCESS = 8  # starting worker processes costs more than this many images
 _FORMATS: tuple[tuple[str, Callable[[Rgb], bytes]], ...] = (
     ("jpg", partial(jpeg, quality=92)),
@@ -27,7 +28,7 @@ _FORMATS: tuple[tuple[str, Callable[[Rgb], bytes]], ...] = (
 def sample(number: int, *, seed: int) -> tuple[str, str, bytes]:
     """Return (file name, class, bytes) of one sample: classes take turns, each image has a scene of its own."""
     label = CLASSES[number % len(CLASSES)]
-    ((_, _, pixels),) = simulate(seed, FIRST_SCENE + number, labels=[label])
+    ((_, _, pixels),) = simulate(seed, SAMPLES + number, labels=[label])
     suffix, encode = _FORMATS[number // len(CLASSES) % len(_FORMATS)]
     return f"simulated_{label}_{number:04d}.{suffix}", label, encode(pixels)
 

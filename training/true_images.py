@@ -1,96 +1,118 @@
 """The check that keeps a simulated checkpoint honest: true images, listed in a manifest that the user has.
 
-Nothing here is ever trained on. The figure to expect is chance.
+Nothing here is ever trained on, and no picture is shown. For a checkpoint of simulated images the figure to expect is chance.
 """
 
 import csv
 import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
-from model.config import Temperatures
 from model.network import Ensemble
 from model.pixels import preprocess
-from model.policy import DEFAULT_POLICY, PixelPolicy
-from schemas.errors import ImageRejected
+from model.policy import PixelPolicy
+from schemas.errors import Rejection, UsageError
+from schemas.verdict import REAL
 from training.audit import CANONICAL_QUALITY
-from training.corpus.build import CLASSES
+from training.corpus.build import Map
 from training.corpus.files import jpeg
 from training.corpus.laundering import decoded
-from training.dataset import Batch, collate
-from training.evaluate import BATCH_SIZE, Figures
-from training.metrics import auroc, balanced_accuracy, cluster_bootstrap
-from training.scores import score
-from training.shots import Shot
+from training.intervals import cluster_bootstrap
+from training.metrics import Ints, auroc, balanced_accuracy
+from training.report.figures import Rules, a_figure
+from training.report.schema import TrueImages
+from training.scores import Advance, judge
+from training.served import Image, Refused, Seen
+
+CANONICAL: Final = "canonical"
+_NOTHING: Final = (
+    "Chance is expected and says nothing: this checkpoint was trained on simulated images only. A figure away from chance would be luck, or "
+    "something other than generators (the photographs and the generated images come from different people and look different)."
+)
+_LITTLE: Final = "Each source is one unit of the interval. Sources differ in more than their generator, so this is a pilot and not a benchmark."
 
 
-@dataclass(frozen=True, slots=True)
-class TrueImage:
-    """One row of the manifest; images of one repository are one group."""
+def true_images(path: Path, classes: Sequence[str]) -> list[Image]:
+    """Return the images of a manifest with a class of ours; a unit is a repository.
 
-    path: Path
-    label: str
-    repository: str
-
-
-def read_manifest(path: Path) -> list[TrueImage]:
-    """Return the rows with role `pixel` and a class of ours. Columns: file, class, role, repo."""
-    with path.open(newline="", encoding="utf-8") as file:
-        return [
-            TrueImage(path.parent / row["file"], row["class"], row["repo"])
-            for row in csv.DictReader(file)
-            if row["role"] == "pixel" and row["class"] in CLASSES
-        ]
+    Columns: `file`, `class`, and where they are there `role` (only `pixel` is judged) and `repo` or `source`. Raises `UsageError` for a file that
+    is no such list.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"the list of true images {path} cannot be read", why=str(error), remedy="Correct `evaluate.true_images`."
+        ) from error
+    if rows and not {"file", "class"} <= rows[0].keys():
+        raise UsageError(
+            f"the list of true images {path} lacks the columns file and class", remedy="Correct `evaluate.true_images`."
+        )
+    return [
+        Image(path.parent / row["file"], row["file"], classes.index(row["class"]), _source(row))
+        for row in rows
+        if row.get("role", "pixel") == "pixel" and row["class"] in classes
+    ]
 
 
 def true_image_figures(
     network: Ensemble,
-    temperatures: Temperatures,
-    images: list[TrueImage],
+    images: Sequence[Image],
+    ordered_map: Map,
+    rules: Rules,
     *,
-    seed: int,
-    policy: PixelPolicy = DEFAULT_POLICY,
-) -> Figures:
-    """Judge true images after canonicalisation: native crops, every one written again as the same JPEG.
+    policy: PixelPolicy,
+    simulated: bool,
+    advance: Advance = lambda _: None,
+) -> TrueImages:
+    """Judge true images after canonicalisation: native crops, every one written again as the same JPEG. Intervals draw whole sources again.
 
-    An image the policy rejects is counted, not judged. Intervals draw whole repositories again.
+    An image that the policy rejects is counted, not judged. Raises `UsageError` where none can be judged.
     """
-    kept: list[TrueImage] = []
-    shots = list(_shots(images, kept, policy))
-    scored = score(network, _batches(shots))
-    probs = scored.branches["fused"].probs(temperatures.fused)
-    labels, repositories = scored.labels, np.array([image.repository for image in kept])
-    is_ai, p_ai = labels != CLASSES.index("real"), 1 - probs[:, CLASSES.index("real")]
-    five = cluster_bootstrap(lambda rows: balanced_accuracy(probs[rows], labels[rows]), repositories, seed=seed)
-    binary = cluster_bootstrap(lambda rows: auroc(p_ai[rows], is_ai[rows]), repositories, seed=seed)
-    return {
-        "n": len(kept),
-        "n_by_class": {name: int((labels == number).sum()) for number, name in enumerate(CLASSES)},
-        "repositories": len(set(repositories)),
-        "rejected": len(images) - len(kept),
-        "chance": {"five_class": 1 / len(CLASSES), "auroc": 0.5},
-        "five_class_balanced_accuracy": round(balanced_accuracy(probs, labels), 2),
-        "five_class_repository_bootstrap_95": [round(edge, 2) for edge in five],
-        "real_vs_ai_auroc": round(auroc(p_ai, is_ai), 2),
-        "real_vs_ai_auroc_repository_bootstrap_95": [round(edge, 2) for edge in binary],
-    }
+    shown = zip(images, ordered_map(partial(_canonical, policy=policy), images), strict=True)
+    found = judge(network, shown, CANONICAL, advance=advance)
+    probs, labels, real = found.probs(rules.temperatures), found.labels, found.classes.index(REAL)
+
+    def measure(rows: Ints) -> dict[str, float]:
+        return {
+            "balanced_accuracy": balanced_accuracy(probs[rows], labels[rows]),
+            "auroc": auroc(1 - probs[rows, real], labels[rows] != real),
+        }
+
+    edges = cluster_bootstrap(measure, found.units, seed=rules.seed, rounds=rules.rounds)
+    values = measure(np.arange(len(labels)))
+    counts = np.bincount(labels, minlength=len(found.classes))
+    return TrueImages(
+        n=len(labels),
+        by_class={name: int(count) for name, count in zip(found.classes, counts, strict=True)},
+        sources=len(np.unique(found.units)),
+        refused=len(found.refused),
+        chance={"balanced_accuracy": round(1 / max(1, int((counts > 0).sum())), 4), "auroc": 0.5},
+        reading=_NOTHING if simulated else _LITTLE,
+        **{name: a_figure(value, edges.get(name)) for name, value in values.items()},
+    )
 
 
-def _shots(images: list[TrueImage], kept: list[TrueImage], policy: PixelPolicy) -> Iterator[Shot]:
-    for group, image in enumerate(images):
+def _source(row: dict[str, str]) -> str:
+    return row.get("repo") or row.get("source") or row["file"]
+
+
+def _canonical(image: Image, *, policy: PixelPolicy) -> Seen | Refused:
+    try:
         data = image.path.read_bytes()
-        try:
-            pixels = preprocess(data, policy, seed=hashlib.sha256(data).digest())
-        except ImageRejected:
-            continue
-        kept.append(image)
-        crops = np.stack([decoded(jpeg(crop, CANONICAL_QUALITY)) for crop in pixels.crops])
-        view = decoded(jpeg(pixels.view, CANONICAL_QUALITY))
-        yield Shot(crops, view, CLASSES.index(image.label), group)
-
-
-def _batches(shots: list[Shot]) -> Iterator[Batch]:
-    return (collate(shots[start : start + BATCH_SIZE]) for start in range(0, len(shots), BATCH_SIZE))
+        pixels = preprocess(data, policy, seed=hashlib.sha256(data).digest())
+    except Rejection as rejection:
+        return Refused(rejection.code)
+    except OSError as error:
+        raise UsageError(
+            f"{image.name} cannot be read",
+            why=error.strerror or type(error).__name__,
+            remedy="Correct `evaluate.true_images`.",
+        ) from error
+    crops = np.stack([decoded(jpeg(crop, CANONICAL_QUALITY)) for crop in pixels.crops])
+    return Seen(crops, decoded(jpeg(pixels.view, CANONICAL_QUALITY)))

@@ -13,7 +13,7 @@ from rich.table import Table
 from schemas import topics
 from schemas.image_ref import ImageRef, ObjectRef, Want
 from schemas.incoming import Record
-from streams.assembly import SIMULATED, make_classifier, make_decoders
+from streams.assembly import make_classifier, make_decoders
 from streams.cli.console import AsJson, err, out, print_json, printable
 from streams.cli.console import settings as read_settings
 from streams.cli.local_files import PREFIX, LocalFiles
@@ -22,7 +22,9 @@ from streams.objects import Objects
 from streams.outcomes import Outcome
 from streams.pipeline import Delivery, Pipeline
 from streams.publishing import files_under
+from streams.releases.loading import SIMULATED
 from streams.settings import Settings
+from streams.verdict_words import confidence, one_of, why
 
 EXIT_SOME_BAD = 65
 Show = Callable[[Path, Outcome], None]
@@ -40,7 +42,7 @@ def classify(
     paths = list(files_under(files))
     if overlay is not None:
         overlay.mkdir(parents=True, exist_ok=True)
-    table = Table("file", "verdict", "source", "confidence", "ms", box=None)
+    table = Table("file", "verdict", "source", "confidence", "one of", "why", "ms", box=None)
     bad, simulated = 0, False
 
     def show(path: Path, outcome: Outcome) -> None:
@@ -123,10 +125,16 @@ def _as_json(path: Path, outcome: Outcome) -> dict[str, object]:
     return {"file": file, "error": error.code if error else "", "message": str(error)}
 
 
-def _row(path: Path, outcome: Outcome) -> tuple[str, str, str, str, str]:
+def _row(path: Path, outcome: Outcome) -> tuple[str, ...]:
     verdict = outcome.verdict
     if verdict is None:
-        return printable(str(path)), "cannot be judged", outcome.error.code if outcome.error else "", "", ""
-    confidence = "" if verdict.confidence is None else f"{verdict.confidence:.1%}"
-    milliseconds = f"{verdict.timing.processing_ms:.0f}"
-    return printable(str(path)), verdict.verdict, verdict.predicted_source or "-", confidence, milliseconds
+        return printable(str(path)), "cannot be judged", "-", "", "", outcome.error.code if outcome.error else "", ""
+    return (
+        printable(str(path)),
+        verdict.verdict,
+        verdict.predicted_source or "-",
+        confidence(verdict),
+        one_of(verdict),
+        why(verdict),
+        f"{verdict.timing.processing_ms:.0f}",
+    )

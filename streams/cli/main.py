@@ -16,10 +16,14 @@ from streams.cli import (
     dev,
     dlq,
     doctor,
+    explain,
+    model,
+    narrator,
     outcome,
     publish,
     storage,
     topics,
+    verify,
     watch,
     workers,
 )
@@ -67,17 +71,21 @@ def options(debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = Fals
 
 app.command("demo")(demo.demo)
 app.command("classify")(classify.classify)
+app.command("explain")(explain.explain)
 app.command("publish")(publish.publish)
 app.command("watch")(watch.watch)
 app.command("worker")(workers.worker)
 app.command("drift-worker")(workers.drift_worker)
+app.command("narrate")(narrator.narrate)
 app.command("doctor")(doctor.doctor)
 app.command("audit")(audit.audit)
 app.command("outcome")(outcome.outcome)
+app.command("verify")(verify.verify)
 app.add_typer(dev.app, name="dev")
 app.add_typer(topics.app, name="topics")
 app.add_typer(storage.app, name="storage")
 app.add_typer(dlq.app, name="dlq")
+app.add_typer(model.app, name="model")
 app.add_typer(config.app, name="config")
 for plugin in sorted(entry_points(group="deeptrace.commands"), key=attrgetter("name")):
     plugin.load()(app)

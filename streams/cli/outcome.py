@@ -19,6 +19,7 @@ from streams.assembly import make_store
 from streams.cli.console import AsJson, out, print_json, printable
 from streams.cli.console import settings as read_settings
 from streams.letters import whole
+from streams.verdict_words import confidence, one_of, why
 
 HEX = frozenset("0123456789abcdef")
 
@@ -35,7 +36,7 @@ def outcome(
         raise UsageError(
             "not an outcome id", why="it has 40 hex digits, in lower case", remedy="Copy a verdict's outcome_id."
         )
-    found = _get(outcome_id)
+    found = stored_outcome(outcome_id)
     if raw:
         sys.stdout.buffer.write(found.data)
         sys.stdout.buffer.flush()
@@ -78,14 +79,21 @@ def _verdict_lines(verdict: Verdict) -> list[tuple[str, str]]:
         ("image", f"{verdict.image_id} of {verdict.tenant}"),
         ("verdict", verdict.verdict),
         ("source", verdict.predicted_source or "-"),
-        ("confidence", "-" if verdict.confidence is None else f"{verdict.confidence:.1%}"),
+        ("confidence", confidence(verdict) or "-"),
+        *([("why", why(verdict))] if verdict.reasons else []),
+        *([("one of", one_of(verdict))] if verdict.label_set else []),
         ("model", f"{verdict.model.version} ({verdict.model.training_data})"),
         ("status", ", ".join((verdict.status, *verdict.degraded))),
         ("from", f"{source.topic}/{source.partition}/{source.offset}"),
     ]
 
 
-def _get(outcome_id: str) -> StoredObject:
+def stored_outcome(outcome_id: str) -> StoredObject:
+    """Return the object under which an outcome is settled.
+
+    Raises:
+        CheckFailed: there is none.
+    """
     settings = read_settings()
     store = make_store(settings)
     try:

@@ -7,12 +7,12 @@ import typer
 from rich.table import Table
 
 from streams import topics
-from streams.broker_access import drift_needs, kafka_acls, scoring_needs
+from streams.broker_access import drift_needs, kafka_acls, narrator_needs, scoring_needs
 from streams.cli.console import AsJson, out, print_json
 from streams.cli.console import settings as read_settings
 
 app = typer.Typer(no_args_is_help=True, help="Plan and create the topics, and show what rights a worker needs on them.")
-NEEDS = {"scoring": scoring_needs, "drift": drift_needs}
+NEEDS = {"drift": drift_needs, "narrator": narrator_needs}
 
 
 @app.command()
@@ -29,12 +29,15 @@ def apply(as_json: AsJson = False) -> None:
 
 @app.command()
 def acls(
-    worker: Annotated[Literal["scoring", "drift"], typer.Argument(help="Whose rights.")],
+    worker: Annotated[Literal["scoring", "drift", "narrator"], typer.Argument(help="Whose rights.")],
     principal: Annotated[str, typer.Option(help="Kafka user of the worker.")] = "User:deeptrace-worker",
 ) -> None:
     """Print the kafka-acls commands that give a worker the rights it needs, and no other."""
-    settings = read_settings().kafka
-    for command in kafka_acls(NEEDS[worker](settings), principal, settings.bootstrap_servers):
+    settings = read_settings()
+    kafka = settings.kafka
+    shadow = settings.model.shadow_release is not None
+    needs = scoring_needs(kafka, shadow=shadow) if worker == "scoring" else NEEDS[worker](kafka)
+    for command in kafka_acls(needs, principal, kafka.bootstrap_servers):
         out.print(command, highlight=False, markup=False, soft_wrap=True)
 
 

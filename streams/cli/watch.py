@@ -1,4 +1,4 @@
-"""`deeptrace watch`: verdicts, windows, alerts and dead letters as they come in."""
+"""`deeptrace watch`: verdicts, what a narrator says of them, windows, alerts and dead letters as they come in."""
 
 import asyncio
 from typing import Annotated, Any
@@ -10,13 +10,15 @@ from schemas import topics
 from schemas.dead_letter import DeadLetter
 from schemas.errors import MessageInvalid
 from schemas.incoming import Record
+from schemas.narrative import Narrative
 from schemas.verdict import Verdict
 from schemas.window import DriftAlert, WindowSummary
 from streams.cli.console import AsJson, out, print_json, printable
 from streams.cli.console import settings as read_settings
 from streams.topic_reader import read_topics
+from streams.verdict_words import confidence, one_of, why
 
-WATCHED = (topics.VERDICTS, topics.DEAD_LETTERS, topics.WINDOWS, topics.DRIFT_ALERTS)
+WATCHED = (topics.VERDICTS, topics.EXPLANATIONS, topics.DEAD_LETTERS, topics.WINDOWS, topics.DRIFT_ALERTS)
 
 
 def watch(
@@ -24,7 +26,7 @@ def watch(
     limit: Annotated[int | None, typer.Option(min=1, help="End after this many records.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Follow verdicts, windows, drift alerts and dead letters until Ctrl-C."""
+    """Follow verdicts, explanations in words, windows, drift alerts and dead letters until Ctrl-C."""
     try:
         asyncio.run(_watch(from_end=not from_beginning, limit=limit, as_json=as_json))
     except KeyboardInterrupt:
@@ -58,11 +60,13 @@ def _describe(record: Record) -> str:
     value = record.value or b""
     if record.topic == topics.VERDICTS:
         verdict = Verdict.from_bytes(value)
-        sure = "" if verdict.confidence is None else f"{verdict.confidence:.1%}"
-        return (
-            f"verdict      {verdict.tenant}  {verdict.image_id}  {verdict.verdict}  "
-            f"{verdict.predicted_source or '-'}  {sure}  {verdict.timing.processing_ms:.0f} ms"
-        )
+        said = [verdict.tenant, verdict.image_id, verdict.verdict, verdict.predicted_source or "-", confidence(verdict)]
+        said += [f"why: {why(verdict)}"] if verdict.reasons else []
+        said += [f"one of: {one_of(verdict)}"] if verdict.label_set else []
+        return f"verdict      {'  '.join(said)}  {verdict.timing.processing_ms:.0f} ms"
+    if record.topic == topics.EXPLANATIONS:
+        narrative = Narrative.from_bytes(value)
+        return f"in words     {narrative.tenant}  {narrative.image_id}  {narrative.summary}  (caution: {narrative.caution})"
     if record.topic == topics.DEAD_LETTERS:
         letter = DeadLetter.read(record)
         return f"dead letter  {letter.code}  {letter.topic}/{letter.partition}/{letter.offset}  {letter.message}"

@@ -2,7 +2,7 @@
 
 import typer
 
-from streams.assembly import make_classifier, make_decoders, make_store
+from streams.assembly import make_classifier, make_decoders, make_registry, make_store
 from streams.cli.console import settings as read_settings
 from streams.logs import configure_logs
 from streams.runner import run_service
@@ -14,11 +14,14 @@ def worker() -> None:
     configure_logs(settings.log)
     classifier = make_classifier(settings)
     decoders = make_decoders(settings, classifier.info.preprocess_id)
+    registry = make_registry(settings) if settings.model.release or settings.model.shadow_release else None
     from streams.scoring_app import ScoringService  # Faust is imported where it runs, and nowhere else
 
     raise typer.Exit(
         run_service(
-            lambda: ScoringService(settings, store=make_store(settings), classifier=classifier, decoders=decoders)
+            lambda: ScoringService(
+                settings, store=make_store(settings), classifier=classifier, decoders=decoders, registry=registry
+            )
         )
     )
 

@@ -14,6 +14,7 @@ from streams.demo.figures import percent, shares
 from streams.demo.gallery import Shown
 from streams.demo.result import DemoResult, Judgement
 from streams.demo.sending import Sent
+from streams.verdict_words import why
 
 UNDECIDED = "none"
 _TEMPLATE = "report.html.j2"
@@ -103,6 +104,7 @@ def render_report(result: DemoResult, *, made_at: datetime) -> str:
     environment.filters["percent"] = percent
     environment.filters["member"] = lambda name: _MEMBER_NAMES.get(name, name)
     cards = [_card(shown) for shown in result.shown]
+    confusion = _confusion(cards)
     return environment.get_template(_TEMPLATE).render(
         result=result,
         figures=_figures(result),
@@ -110,8 +112,8 @@ def render_report(result: DemoResult, *, made_at: datetime) -> str:
         cards=cards,
         letters=_letters(result),
         windows=_windows(result),
-        columns=[*result.classes, UNDECIDED],
-        confusion=_confusion(cards),
+        columns=_columns(result.classes, confusion),
+        confusion=confusion,
         models=list({card.verdict.model.sha256: card.verdict.model for card in cards}.values()),
     )
 
@@ -138,7 +140,7 @@ def _card(shown: Shown) -> Card:
     return Card(
         shown=shown,
         judgement=Judgement.of(shown.sent, verdict),
-        verdict_words=_VERDICT_WORDS[verdict.verdict],
+        verdict_words=_words(verdict),
         # In the order of the model's classes, so that the eye finds a class at the same place in every card.
         bars=[
             Bar(name, probabilities[name], stands_out=name == verdict.predicted_source)
@@ -147,6 +149,16 @@ def _card(shown: Shown) -> Card:
         ],
         members=verdict.members,
     )
+
+
+def _words(verdict: Verdict) -> str:
+    return _VERDICT_WORDS[verdict.verdict] + (f" ({why(verdict)})" if verdict.reasons else "")
+
+
+def _columns(classes: Sequence[str], confusion: Mapping[str, Counter[str]]) -> list[str]:
+    """Return the sources to have a column each: the model's classes, others that were named (`unknown_generator`), and none."""
+    named = sorted({source for counts in confusion.values() for source in counts} - {UNDECIDED})
+    return [*dict.fromkeys([*classes, *named]), UNDECIDED]
 
 
 def _confusion(cards: Sequence[Card]) -> dict[str, Counter[str]]:

@@ -18,7 +18,7 @@ from support.world import BUCKET, World
 from storage.minio_store import MinioStore
 from storage.policies import read_images, write_results
 from streams import topics
-from streams.broker_access import drift_needs, kafka_acls, scoring_needs
+from streams.broker_access import drift_needs, kafka_acls, narrator_needs, scoring_needs
 from streams.settings import KafkaSettings, Settings
 from streams.settings_sources import load
 from streams.stack.broker import start_broker
@@ -27,7 +27,7 @@ from streams.stack.object_store import start_minio
 
 CANARY = "canary"
 """In every password and secret key here; it may be in no output."""
-WORKER, DRIFT_WORKER = "deeptrace-worker", "deeptrace-drift"
+WORKER, DRIFT_WORKER, NARRATOR = "deeptrace-worker", "deeptrace-drift", "deeptrace-narrator"
 OVERLAYS, OUTCOMES = "deeptrace-overlays", "deeptrace-outcomes"
 READER, WRITER = "images-reader", "results-writer"
 RETRY_DELAYS_S = (1, 2)
@@ -44,7 +44,7 @@ class SecureWorld(World):
         self.password, self.reader_secret, self.writer_secret = (
             f"{CANARY}-{part}" for part in ("kafka", "read", "write")
         )
-        users = {WORKER: self.password, DRIFT_WORKER: self.password}
+        users = dict.fromkeys((WORKER, DRIFT_WORKER, NARRATOR), self.password)
         self.security = BrokerSecurity.on_free_ports(self.authority.server("broker"), users)
         self.broker = start_broker(folder / "stack", security=self.security)
         try:
@@ -154,7 +154,7 @@ class SecureWorld(World):
             bootstrap_servers=self.broker.address, partitions=PARTITIONS, retry_delays_s=RETRY_DELAYS_S
         )
         asyncio.run(topics.apply(administrator))
-        for user, needs in ((WORKER, scoring_needs), (DRIFT_WORKER, drift_needs)):
+        for user, needs in ((WORKER, scoring_needs), (DRIFT_WORKER, drift_needs), (NARRATOR, narrator_needs)):
             commands = kafka_acls(needs(self.settings.kafka), f"User:{user}", self.broker.address)
             asyncio.run(grant(self.broker.address, f"User:{user}", rights_in(commands)))
 

@@ -5,17 +5,17 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
 from multiprocessing.pool import AsyncResult
 from typing import Protocol, TypeVar
 
 import numpy as np
 
 from training.corpus.camera import Camera, develop, photograph
-from training.corpus.decoders import FAMILIES, TRAIN_CHECKPOINTS, UNSEEN_CHECKPOINTS, Decoder, decode
-from training.corpus.files import Rgb, shared_history
+from training.corpus.decoders import Decoder, decode
+from training.corpus.families import ALL_FAMILIES, FAMILIES
+from training.corpus.files import Rgb, as_found, shared_history
 from training.corpus.filters import Planes, match_detail, match_moments, to_uint8
+from training.corpus.plan import ORIGINS, Origin
 from training.corpus.scene import render_scene
 from training.corpus.seeds import stream
 
@@ -36,32 +36,19 @@ class Map(Protocol):
         """Yield function(item) for each item, in order."""
 
 
-@dataclass(frozen=True, slots=True)
-class Example:
-    """One file of the corpus. `scene` is its group: the five classes of a scene share content, size and file history."""
-
-    scene: int
-    label: str
-    checkpoint: int  # of the simulated decoder; -1 for the camera
-    data: bytes
-
-
 def simulate(
-    seed: int, scene: int, *, labels: Sequence[str] = CLASSES, unseen: bool = False
+    seed: int, scene: int, *, labels: Sequence[str] = CLASSES, origin: Origin = ORIGINS["train"]
 ) -> Iterator[tuple[str, int, Rgb]]:
-    """Take one scene through the five pipelines, or some of them: (label, decoder checkpoint, pixels).
-
-    `unseen` uses decoder checkpoints that no training image ever sees; scene and camera stay the same.
-    """
+    """Take one scene through the pipelines of `labels`: (label, decoder checkpoint, pixels); -1 is the camera's number."""
     rng = stream(seed, "scene", scene)
     height, width = (int(side) for side in rng.choice(SIDES_PX, 2))
-    light = render_scene(rng, height, width)
-    camera = Camera.draw(rng)
+    light = render_scene(rng, height, width, origin.population)
+    camera = Camera.draw(rng, origin.population)
     content = develop(light, camera)
 
     def finished(label: str, planes: Planes) -> Rgb:
         """Level what is not acquisition: detail (with a jitter that is the same for all classes), colour, contrast."""
-        jitter = stream(seed, "jitter", scene, label, int(unseen))
+        jitter = stream(seed, "jitter", scene, label)
         level = match_moments(match_detail(planes, content, float(jitter.uniform(*DETAIL))), content)
         grain = np.float32(10 ** jitter.uniform(*LOG10_GRAIN))
         return to_uint8(level + grain * jitter.standard_normal(level.shape[1:], dtype=np.float32))
@@ -70,20 +57,30 @@ def simulate(
         if name == "real":
             yield name, -1, finished(name, photograph(light, camera, stream(seed, "shot", scene)))
             continue
-        pick = stream(seed, "pick", scene, name, int(unseen))
-        checkpoint = (
-            int(pick.integers(UNSEEN_CHECKPOINTS)) + TRAIN_CHECKPOINTS
-            if unseen
-            else int(pick.integers(TRAIN_CHECKPOINTS))
-        )
-        yield name, checkpoint, finished(name, decode(content, Decoder.draw(seed, FAMILIES[name], checkpoint), pick))
+        pick = stream(seed, "pick", scene, name)
+        checkpoint = origin.checkpoints[int(pick.integers(len(origin.checkpoints)))]
+        family = ALL_FAMILIES[name].later() if origin.later else ALL_FAMILIES[name]
+        yield name, checkpoint, finished(name, decode(content, Decoder.draw(seed, family, checkpoint), pick))
 
 
-def examples_of(scene: int, *, seed: int, unseen: bool = False) -> list[Example]:
-    """The five canonical files of one scene, in the order of CLASSES."""
+def files_of(
+    scene: int, *, seed: int, split: str = "train", labels: Sequence[str] = CLASSES
+) -> list[tuple[str, int, bytes]]:
+    """Make the files of one scene, which share size and file history: (label, decoder checkpoint, bytes)."""
+    origin = ORIGINS[split]
     return [
-        Example(scene, label, checkpoint, shared_history(pixels, stream(seed, "history", scene)))
-        for label, checkpoint, pixels in simulate(seed, scene, unseen=unseen)
+        (label, checkpoint, shared_history(pixels, stream(seed, "history", scene), origin.population))
+        for label, checkpoint, pixels in simulate(seed, scene, labels=labels, origin=origin)
+    ]
+
+
+def found_files_of(
+    scene: int, *, seed: int, split: str = "train", labels: Sequence[str] = CLASSES
+) -> list[tuple[str, int, bytes]]:
+    """Make the files of one scene as platforms would find them, each class with the habits that give it away."""
+    return [
+        (label, checkpoint, as_found(pixels, label, stream(seed, "found", scene, label)))
+        for label, checkpoint, pixels in simulate(seed, scene, labels=labels, origin=ORIGINS[split])
     ]
 
 
@@ -93,7 +90,7 @@ def on_cores(processes: int | None = None) -> Iterator[Map]:
 
     At most `BACKLOG` items are under way or waiting to be taken, so memory stays flat whatever the consumer's pace.
     """
-    count = processes or _cores()
+    count = processes or cores()
     if count == 1:
         yield map
         return
@@ -111,12 +108,6 @@ def on_cores(processes: int | None = None) -> Iterator[Map]:
         yield ordered_map
 
 
-def _cores() -> int:
+def cores() -> int:
     """Cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def build(seed: int, scenes: range, ordered_map: Map, *, unseen: bool = False) -> Iterator[Example]:
-    """Yield the examples of all scenes in order, scene by scene."""
-    for examples in ordered_map(partial(examples_of, seed=seed, unseen=unseen), scenes):
-        yield from examples

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from training.corpus.filters import Planes, blur, box_down, to_srgb, unsharp
+from training.corpus.population import HOME, Population
 from training.corpus.scene import OVERSAMPLING
 from training.corpus.seeds import chance
 
@@ -36,18 +37,18 @@ class Camera:
     sharpen: float
 
     @staticmethod
-    def draw(rng: np.random.Generator) -> "Camera":
-        """Any camera, from a bright day on a good sensor to a dim room on a poor one."""
+    def draw(rng: np.random.Generator, population: Population = HOME) -> "Camera":
+        """Any camera of the population, from a bright day on a good sensor to a dim room on a poor one."""
         return Camera(
-            psf_sigma_px=float(rng.uniform(0.7, 1.3)),
+            psf_sigma_px=float(rng.uniform(*population.psf_sigma_px)),
             vignetting=float(rng.uniform(0, 0.35)),
             white_balance=(float(rng.uniform(0.45, 0.65)), 1.0, float(rng.uniform(0.5, 0.75))),
-            electrons_at_white=float(10 ** rng.uniform(2.3, 3.7)),
+            electrons_at_white=float(10 ** rng.uniform(*population.log10_electrons)),
             read_noise_electrons=float(rng.uniform(1.5, 4)),
-            malvar=chance(rng, 0.6),
-            denoise=float(rng.uniform(0, 0.5)),
-            saturation=float(rng.uniform(0.1, 0.35)),
-            sharpen=float(rng.uniform(0.1, 0.7)),
+            malvar=chance(rng, population.malvar),
+            denoise=float(rng.uniform(*population.denoise)),
+            saturation=float(rng.uniform(*population.saturation)),
+            sharpen=float(rng.uniform(*population.sharpen)),
         )
 
 

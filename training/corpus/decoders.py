@@ -1,4 +1,4 @@
-"""Four simulated generators. Each is the last component only: a latent at 1/8 of the size, and a decoder back to pixels.
+"""Simulated generators. Each is the last component only: a latent at a fraction of the size, and a decoder back to pixels.
 
 The content comes in from outside (the same scene the camera saw), so a class differs by what its decoder loses and invents.
 """
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from training.corpus.families import Family
 from training.corpus.filters import (
     Planes,
     blur,
@@ -22,34 +23,6 @@ from training.corpus.filters import (
 from training.corpus.seeds import stream
 
 HIDDEN = 4
-STAGES = 3
-TRAIN_CHECKPOINTS = 12
-UNSEEN_CHECKPOINTS = 60
-
-
-@dataclass(frozen=True, slots=True)
-class Family:
-    """What all checkpoints of one simulated generator share."""
-
-    name: str
-    upsampling: str  # nearest | bilinear | transposed
-    bottleneck_sigma_px: float  # detail finer than this is lost
-    gain: float  # how strongly lost detail is replaced by invented texture
-    latent_step: float
-    sharpen: float = 0.0
-    grain: float = 0.0
-    s_curve: float = 0.0
-
-
-FAMILIES = {
-    f.name: f
-    for f in (
-        Family("stable_diffusion", "nearest", bottleneck_sigma_px=1.7, gain=0.020, latent_step=1 / 24),
-        Family("midjourney", "bilinear", 1.45, 0.015, 1 / 32, sharpen=0.6, grain=0.008, s_curve=0.25),
-        Family("dalle3", "transposed", 1.5, 0.015, 1 / 32, sharpen=0.5),
-        Family("flux", "nearest", bottleneck_sigma_px=1.3, gain=0.013, latent_step=1 / 64),
-    )
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +44,7 @@ class Decoder:
 
         def kernels() -> tuple[Planes, ...]:
             fan_in = 9 * HIDDEN
-            shape = (STAGES, HIDDEN, HIDDEN, 3, 3)
+            shape = (len(family.upsampling), HIDDEN, HIDDEN, 3, 3)
             return tuple(rng.standard_normal(shape, dtype=np.float32) * np.float32((2 / fan_in) ** 0.5))
 
         even = np.outer([0.5, 1, 0.5], [0.5, 1, 0.5]).astype(np.float32)
@@ -87,17 +60,20 @@ class Decoder:
         )
 
 
-def _upsampler(decoder: Decoder) -> Callable[[Planes], Planes]:
-    if decoder.family.upsampling == "transposed":
-        return lambda x: upsample_transposed(x, decoder.transposed_kernel)
-    return {"nearest": upsample_nearest, "bilinear": upsample_bilinear}[decoder.family.upsampling]
+def _upsamplers(decoder: Decoder) -> list[Callable[[Planes], Planes]]:
+    """One doubling a stage, from the latent up."""
+    kinds: dict[str, Callable[[Planes], Planes]] = {
+        "nearest": upsample_nearest,
+        "bilinear": upsample_bilinear,
+        "transposed": lambda x: upsample_transposed(x, decoder.transposed_kernel),
+    }
+    return [kinds[kind] for kind in decoder.family.upsampling]
 
 
 def _invent(decoder: Decoder, latent: Planes) -> Planes:
-    """Run latent [HIDDEN, h/8, w/8] through three doublings with random convolutions; returns texture [3, h, w], unit deviation."""
-    up = _upsampler(decoder)
+    """Run latent [HIDDEN, h/stride, w/stride] through the doublings with random convolutions; returns texture [3, h, w], unit deviation."""
     x = latent
-    for first, second in zip(decoder.first, decoder.second, strict=True):
+    for up, first, second in zip(_upsamplers(decoder), decoder.first, decoder.second, strict=True):
         x = up(x)
         x = x + conv3x3(silu(conv3x3(x, first)), second)
         x = x / (x.std(axis=(1, 2), keepdims=True) + np.float32(1e-6))
@@ -107,20 +83,28 @@ def _invent(decoder: Decoder, latent: Planes) -> Planes:
     return texture
 
 
-def _detail_energy(lost: Planes) -> Planes:
+def _detail_energy(lost: Planes, stages: int) -> Planes:
     """Local strength [1, h, w] of what the bottleneck lost; decoders invent most where most was."""
-    energy = np.sqrt(box_down((lost * lost).mean(axis=0, keepdims=True), 8))
-    for _ in range(STAGES):
+    energy = np.sqrt(box_down((lost * lost).mean(axis=0, keepdims=True), 2**stages))
+    for _ in range(stages):
         energy = upsample_bilinear(energy)
     return energy
 
 
 def decode(content: Planes, decoder: Decoder, rng: np.random.Generator) -> Planes:
-    """What this generator makes of `content` [3, h, w] in 0..1; both sides are multiples of 8."""
+    """What this generator makes of `content` [3, h, w] in 0..1. Sides that its stride does not divide are mirrored, and cut again."""
+    h, w = content.shape[1:]
+    beyond = [-side % decoder.family.stride for side in (h, w)]
+    if any(beyond):
+        content = np.pad(content, ((0, 0), (0, beyond[0]), (0, beyond[1])), mode="reflect")
+    return _decode(content, decoder, rng)[:, :h, :w]
+
+
+def _decode(content: Planes, decoder: Decoder, rng: np.random.Generator) -> Planes:
     family = decoder.family
     kept = unsharp(blur(content, decoder.bottleneck_sigma_px), decoder.bottleneck_sigma_px, 0.35)
-    energy = _detail_energy(content - kept)
-    coarse = box_down(content, 8)
+    energy = _detail_energy(content - kept, len(family.upsampling))
+    coarse = box_down(content, family.stride)
     coarse = np.round(coarse / np.float32(family.latent_step)) * np.float32(family.latent_step)
     noise = rng.standard_normal((HIDDEN, *coarse.shape[1:]), dtype=np.float32)
     latent = noise

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from training.corpus.population import HOME, Population
 from training.corpus.seeds import chance
 
 Rgb: TypeAlias = NDArray[np.uint8]  # [h, w, 3]
@@ -20,7 +21,6 @@ _CHROMA = [
     17, 18, 24, 47, 99, 99, 99, 99, 18, 21, 26, 66, 99, 99, 99, 99, 24, 26, 56, 99, 99, 99, 99, 99, 47, 66, 99, 99, 99, 99, 99, 99,
     *[99] * 32,
 ]  # fmt: skip
-_MAKERS = 8
 _SUBSAMPLING = ("4:4:4", "4:2:0")
 
 
@@ -45,9 +45,9 @@ def png(pixels: Rgb) -> bytes:
     return out.getvalue()
 
 
-def camera_jpeg(pixels: Rgb, rng: np.random.Generator) -> bytes:
-    """A JPEG with one of eight imagined makers' tables: the standard shape bent by a power, quality about 85 to 97."""
-    maker = int(rng.integers(_MAKERS))
+def camera_jpeg(pixels: Rgb, rng: np.random.Generator, population: Population = HOME) -> bytes:
+    """A JPEG with one imagined maker's tables: the standard shape bent by a power, quality about 85 to 97."""
+    maker = population.makers[int(rng.integers(len(population.makers)))]
     scale = 2 * (100 - float(rng.uniform(85, 97))) / 100
     bend = 0.75 + 0.05 * maker
 
@@ -60,12 +60,12 @@ def camera_jpeg(pixels: Rgb, rng: np.random.Generator) -> bytes:
     return out.getvalue()
 
 
-def shared_history(pixels: Rgb, rng: np.random.Generator) -> bytes:
+def shared_history(pixels: Rgb, rng: np.random.Generator, population: Population = HOME) -> bytes:
     """One file of the canonical corpus. Give all classes of a scene the same stream: then no file property tells the class.
 
     A decoder's output carries the JPEG history of its source too, or the fakes would be the class with cleaner high frequencies.
     """
-    return camera_jpeg(pixels, rng) if chance(rng, 0.5) else png(pixels)
+    return camera_jpeg(pixels, rng, population) if chance(rng, 0.5) else png(pixels)
 
 
 def as_found(pixels: Rgb, label: str, rng: np.random.Generator) -> bytes:

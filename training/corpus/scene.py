@@ -1,8 +1,10 @@
-"""What stands before the lens: sky, dead leaves, strokes and grids, in linear light at twice the final resolution."""
+"""What stands before the lens: dead leaves under a sky, with lights, lines and lettering, in linear light at twice the final resolution."""
 
 import numpy as np
 
 from training.corpus.filters import Planes
+from training.corpus.ornaments import bokeh, colour, lettering, line_grid, sky
+from training.corpus.population import HOME, Population
 from training.corpus.seeds import chance
 
 OVERSAMPLING = 2
@@ -17,13 +19,6 @@ def pink_noise(rng: np.random.Generator, h: int, w: int) -> Planes:
     noise -= noise.mean()
     noise /= noise.std()
     return noise
-
-
-def _colour(rng: np.random.Generator) -> Planes:
-    """A linear-light colour [3, 1, 1]: grey plus a little tint, since saturated scenes are rare."""
-    grey = 0.9 * rng.random() ** 1.5 + 0.02
-    colour: Planes = np.clip(grey * (1 + 0.35 * rng.standard_normal(3)), 0.01, 1).astype(np.float32)[:, None, None]
-    return colour
 
 
 def _leaf(rng: np.random.Generator, canvas: Planes, texture: Planes) -> None:
@@ -47,34 +42,25 @@ def _leaf(rng: np.random.Generator, canvas: Planes, texture: Planes) -> None:
     else:
         pattern = np.sin(np.float32(rng.uniform(2, 25)) * u + np.float32(rng.uniform(0, 6)))
     light = 1 + np.float32(rng.uniform(-0.3, 0.3)) * u + np.float32(rng.uniform(-0.3, 0.3)) * v
-    paint = _colour(rng) * (light * (1 + np.float32(rng.uniform(0, 0.35)) * pattern))
+    paint = colour(rng) * (light * (1 + np.float32(rng.uniform(0, 0.35)) * pattern))
     np.copyto(canvas[:, y0:y1, x0:x1], paint, where=inside)
 
 
-def _strokes(rng: np.random.Generator, canvas: Planes) -> None:
-    """Letter-like strokes and line grids: thin structure that a decoder cannot keep."""
-    h, w = canvas.shape[1:]
-    for _ in range(int(rng.integers(0, 5))):
-        y, x = int(rng.integers(0, h - 40)), int(rng.integers(0, w - 100))
-        ink, pitch, thick = _colour(rng), int(rng.integers(6, 14)), int(rng.integers(1, 4))
-        if chance(rng, 0.5):
-            for row in range(y, min(h, y + 40), pitch):
-                canvas[:, row : row + thick, x : x + 100] = ink
-            continue
-        for column in range(x, x + 100, pitch):
-            top = y + int(rng.integers(0, 12))
-            canvas[:, top : top + int(rng.integers(6, 26)), column : column + thick] = ink
-            canvas[:, top : top + thick, column : column + int(rng.integers(1, pitch + 1))] = ink
-
-
-def render_scene(rng: np.random.Generator, height_px: int, width_px: int) -> Planes:
-    """Return linear light [3, 2 * height, 2 * width], about 0..1."""
+def render_scene(rng: np.random.Generator, height_px: int, width_px: int, population: Population = HOME) -> Planes:
+    """Return linear light [3, 2 * height, 2 * width], about 0..1; both sides at least 100."""
     h, w = OVERSAMPLING * height_px, OVERSAMPLING * width_px
     texture = pink_noise(rng, h, w)
     ramp = np.linspace(0, 1, h, dtype=np.float32)[None, :, None]
-    canvas = _colour(rng) * (1 - ramp) + _colour(rng) * ramp
+    canvas = colour(rng) * (1 - ramp) + colour(rng) * ramp
     canvas = canvas * (1 + np.float32(rng.uniform(0.02, 0.25)) * texture)
-    for _ in range(int(rng.integers(25, 91))):
+    canvas = canvas.astype(np.float32)
+    for _ in range(int(rng.integers(*population.leaves))):
         _leaf(rng, canvas, texture)
-    _strokes(rng, canvas)
+    if chance(rng, population.sky):
+        sky(rng, canvas, texture)
+    if chance(rng, population.bokeh):
+        bokeh(rng, canvas)
+    for ornament, share in ((line_grid, population.line_grid), (lettering, population.lettering)):
+        while chance(rng, share):
+            ornament(rng, canvas)
     return np.clip(canvas, 0, 1.2).astype(np.float32)

@@ -61,9 +61,11 @@ def test_every_command_and_every_option_says_what_it_is_for(path):
 def test_the_promised_commands_are_there():
     """The list that the README and the issue name."""
     assert {" ".join(path) for path in commands()} == {
-        *("demo", "classify", "publish", "watch", "worker", "drift-worker", "doctor", "audit", "outcome"),
+        *("demo", "classify", "explain", "publish", "watch", "worker", "drift-worker", "doctor", "audit", "outcome", "verify"),
         *("dev up", "dev down", "dev status", "topics plan", "topics apply", "storage init"),
         *("dlq list", "dlq show", "dlq replay", "config show", "topics acls", "storage policies"),
+        *("model list", "model show", "model publish", "model promote", "model rollback"),
+        *("model compare", "model export"),
     }
 
 
@@ -186,8 +188,8 @@ async def test_an_operators_round(world):
     doctor = await asyncio.to_thread(world.run, "doctor", "--json")
     assert {row["check"]: row["ok"] for row in map(json.loads, doctor.stdout.splitlines())} == dict.fromkeys(
         (
-            *("python", "extensions", "codecs", "decoders", "device", "checkpoint", "certificates", "broker", "topics"),
-            *("rights", "store", "outcomes"),
+            *("python", "extensions", "codecs", "decoders", "device", "release", "checkpoint", "certificates"),
+            *("broker", "topics", "rights", "store", "outcomes"),
         ),
         True,
     )
@@ -213,5 +215,6 @@ def test_topics_and_buckets_are_made_once(world):
     """A second apply and init change nothing."""
     planned = [json.loads(line) for line in world.run("topics", "plan", "--json").stdout.splitlines()]
     assert {row["action"] for row in planned} == {"none"}
-    made = [json.loads(line) for line in world.run("storage", "init", "--json").stdout.splitlines()]
-    assert {row["created"] for row in made} == {False}
+    first, second = (world.run("storage", "init", "--json").stdout.splitlines() for _ in range(2))
+    assert {row["bucket"]: row["created"] for row in map(json.loads, first)}["deeptrace-models"] is True
+    assert {row["created"] for row in map(json.loads, second)} == {False}

@@ -240,7 +240,7 @@ async def test_the_largest_allowed_picture_fits_the_default_memory(lone_pool):
     target = io.BytesIO()
     picture.save(target, "PNG", exif=exif.tobytes(), compress_level=1)
     pixels = await lone_pool(wall_s=120, cpu_s=120).decode(target.getvalue(), seed=b"")
-    assert (pixels.width, pixels.height, pixels.flags) == (5000, 8000, ("alpha_flattened",))
+    assert (pixels.width, pixels.height, pixels.flags) == (5000, 8000, ("alpha_flattened", "blank"))
 
 
 async def test_a_worn_decoder_is_replaced(lone_pool):
@@ -387,3 +387,4 @@ async def test_the_errors_of_an_image_arrive_whole(shared_pool):
     with pytest.raises(ImageTruncated) as caught:
         await shared_pool.decode(SMALL[: len(SMALL) // 2], seed=b"")
     assert (caught.value.code, caught.value.remedy) == ("image_truncated", "Upload it again.")
+    assert caught.value.declared == ("PNG", 300, 260)

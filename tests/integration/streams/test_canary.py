@@ -90,7 +90,8 @@ def records(world: World) -> list[tuple[bytes, list[tuple[str, bytes]]]]:
     files = {
         "photo": photograph(),
         "drawing": drawing(),
-        "cut": photograph()[:-900],
+        "cut": photograph()[:100],
+        "half": photograph()[:-900],
         "text": CANARY["content"].encode() * 20,
         "svg": f'<svg xmlns="http://www.w3.org/2000/svg"><text>{CANARY["content"]}</text></svg>'.encode(),
         "broken": drawing()[:9000] + CANARY["content"].encode() + drawing()[9000 + len(CANARY["content"]) :],

@@ -30,7 +30,8 @@ async def test_each_bad_input_has_its_code_and_its_batch_mates_get_verdicts(worl
     world.put("empty", b"")
     world.put("text", b"just some text in a file called .jpg")
     world.put("svg", b'<svg xmlns="http://www.w3.org/2000/svg"/>')
-    world.put("truncated", picture(2)[:-2000])
+    world.put("truncated", picture(2)[:20])
+    world.put("ends-early", picture(2)[:-2000])
     bad = {
         "not-json": (b"{", "message_not_json"),
         "version": (json.dumps({"schema": "deeptrace.image/7"}).encode(), "schema_version_unknown"),
@@ -43,13 +44,13 @@ async def test_each_bad_input_has_its_code_and_its_batch_mates_get_verdicts(worl
         "svg": (native("svg", "svg")[0], "image_is_svg"),
         "truncated": (native("truncated", "truncated")[0], "image_truncated"),
     }
-    good = [native(f"good-{n}", "good") for n in range(20)]
+    good = [native(f"good-{n}", "good") for n in range(20)] + [native("ends-early", "ends-early")]
     await world.publish([*good, *((value, ce(name)) for name, (value, _) in bad.items())])
     worker = world.worker(DEEPTRACE_PIPELINE__RETRY_FIRST_S="0.02")
     count = await world.wait_for_all(timeout_s=90)
     assert count.missing == set()
     assert await codes(world) == {name: code for name, (_, code) in bad.items()}
-    assert count.kinds("verdict") == {f"good-{n}" for n in range(20)}
+    assert count.kinds("verdict") == {f"good-{n}" for n in range(20)} | {"ends-early"}
     assert worker.poll() is None
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -63,8 +64,8 @@ class Topics:
         self.tally.expect([sent])
         return sent, record
 
-    def verdict(self, record: Record, *, real: float = 0.25, overlay: str = "written") -> Record:
-        """Return the record of a verdict on `record`."""
+    def verdict(self, record: Record, *, real: float = 0.25, overlay: str = "written", **changes: Any) -> Record:
+        """Return the record of a verdict on `record`, but for `changes`."""
         [reference] = INTAKE.read(record)
         assert isinstance(reference, Reference)
         verdict = Verdict(
@@ -89,7 +90,7 @@ class Topics:
             ),
             flags=("low_res",),
         )
-        return self._outcome(verdict_outcome(verdict, record))
+        return self._outcome(verdict_outcome(verdict.model_copy(update=changes), record))
 
     def dead_letter(self, record: Record) -> Record:
         """Return the record of a dead letter for `record`: its image is truncated."""

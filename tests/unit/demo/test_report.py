@@ -41,10 +41,10 @@ def render(topic: Topics, *shown: Shown, faults: tuple[str, ...] = ()) -> str:
     return render_report(DemoResult(topic.tally, shown, 40.0, Path("report.html"), faults), made_at=NOON)
 
 
-def judged(topic: Topics, name: str = "a.jpg") -> Shown:
+def judged(topic: Topics, name: str = "a.jpg", **changes: object) -> Shown:
     sent, image = topic.publish(name, label="flux")
     topic.tally.note(image)
-    topic.tally.note(topic.verdict(image))
+    topic.tally.note(topic.verdict(image, **changes))
     verdict = topic.tally.verdict_of(sent)
     assert verdict is not None
     return Shown(sent, verdict, "pictures/0001-a.webp", "overlays/0001-a.webp")
@@ -57,6 +57,16 @@ def test_an_image_stands_beside_its_overlay(topic: Topics) -> None:
     assert Page(html).attributes("src") == ["pictures/0001-a.webp", "overlays/0001-a.webp"]
     for said in ("a.jpg", "flux", "confidence 75%", "25%", "low_res", "14 ms", "CNN"):
         assert said in html
+
+
+def test_an_unknown_generator_has_a_column_of_its_own_and_a_withheld_verdict_its_reasons(topic: Topics) -> None:
+    """What names no class of the model must not fall out of the table of labels and sources."""
+    unknown = judged(topic, "a.jpg", predicted_source="unknown_generator")
+    withheld = judged(topic, "b.jpg", verdict="inconclusive", predicted_source=None, reasons=("weak_evidence", "novel"))
+    html = render(topic, unknown, withheld)
+
+    assert re.findall(r">named (\w+)</th>", html) == ["real", "flux", "unknown_generator", "none"]
+    assert "inconclusive (weak evidence, novel)" in html
 
 
 def test_nothing_is_loaded_from_elsewhere(topic: Topics) -> None:

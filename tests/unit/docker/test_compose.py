@@ -28,6 +28,7 @@ PORTS = {
     "object-store": {DEFAULTS.store.endpoint.rpartition(":")[2], "9001"},
     "worker": {str(DEFAULTS.http.port)},
     "drift-worker": {str(DEFAULTS.http.drift_port)},
+    "narrator": {str(DEFAULTS.http.narrator_port)},
     "prometheus": {"9090"},
     "grafana": {"3000"},
 }
@@ -177,7 +178,11 @@ def wrong_health_ports(compose):
     """A worker's health check asks the port that the worker listens on."""
     return [
         name
-        for name, port in (("worker", DEFAULTS.http.port), ("drift-worker", DEFAULTS.http.drift_port))
+        for name, port in (
+            ("worker", DEFAULTS.http.port),
+            ("drift-worker", DEFAULTS.http.drift_port),
+            ("narrator", DEFAULTS.http.narrator_port),
+        )
         if compose["services"][name]["healthcheck"]["test"] != ["CMD", "python", "/opt/healthcheck.py", str(port)]
     ]
 
@@ -247,7 +252,7 @@ def hasty_stops(compose):
     """A worker is killed only after its time to drain is over."""
     return [
         name
-        for name in ("worker", "drift-worker")
+        for name in ("worker", "drift-worker", "narrator")
         if int(compose["services"][name].get("stop_grace_period", "10s").removesuffix("s")) <= DEFAULTS.pipeline.drain_s
     ]
 
@@ -256,6 +261,19 @@ def topics_by_themselves(compose):
     """A broker that creates topics by itself makes them with the wrong partitions."""
     created = compose["services"]["kafka"]["environment"].get("KAFKA_AUTO_CREATE_TOPICS_ENABLE")
     return [] if created == "false" else [f"auto.create.topics.enable={created}"]
+
+
+def keys_in_the_checkout(compose):
+    """The key of an API that costs money is in no file of this repository, and the narrator is off without one."""
+    faults = [
+        f"{name}: {setting}"
+        for name, service in services(compose)
+        for setting in service.get("environment", {})
+        if setting == "DEEPTRACE_NARRATOR__API_KEY"
+    ]
+    if (ROOT / "docker/dev-secrets/narrator_api_key").read_text():
+        faults.append("docker/dev-secrets/narrator_api_key")
+    return faults + ([] if compose["services"]["narrator"].get("profiles") == ["narrator"] else ["narrator: profile"])
 
 
 def set_in(*path, to):
@@ -312,6 +330,10 @@ SPOILT = [
     (unreachable_addresses, set_in("worker", "environment", "DEEPTRACE_KAFKA__BOOTSTRAP_SERVERS", to="kafka:9092")),
     (unreachable_addresses, set_in("kafka", "environment", "KAFKA_LISTENERS", to="INSIDE://:19092,HOST://:9093")),
     (hasty_stops, set_in("worker", "stop_grace_period", to="10s")),
+    (hasty_stops, set_in("narrator", "stop_grace_period", to="20s")),
+    (unknown_settings, set_in("narrator", "environment", "DEEPTRACE_NARRATOR__KEY_FILE", to="/run/secrets/key")),
+    (unmounted_secrets, set_in("narrator", "secrets", to=[])),
+    (keys_in_the_checkout, set_in("narrator", "environment", "DEEPTRACE_NARRATOR__API_KEY", to="sk-1")),
     (topics_by_themselves, set_in("kafka", "environment", "KAFKA_AUTO_CREATE_TOPICS_ENABLE", to="true")),
 ]
 CHECKS = sorted({check for check, _ in SPOILT}, key=lambda check: check.__name__)

@@ -74,7 +74,7 @@ def root_users(text):
 
 def wrong_ports(text):
     http = Settings().http
-    exposed = instructions(text, "EXPOSE") == [f"{http.port} {http.drift_port}"]
+    exposed = instructions(text, "EXPOSE") == [f"{http.port} {http.drift_port} {http.narrator_port}"]
     asked = any(f'"/opt/healthcheck.py", "{http.port}"]' in check for check in instructions(text, "HEALTHCHECK"))
     return [] if exposed and asked else ["EXPOSE or HEALTHCHECK"]
 
@@ -105,7 +105,7 @@ SPOILT = [
     (missing_packages, "COPY storage storage\n", ""),
     (root_users, "USER 10001:10001", "USER deeptrace"),
     (root_users, "USER 10001:10001\n", ""),
-    (wrong_ports, "EXPOSE 6066 6067", "EXPOSE 6066"),
+    (wrong_ports, "EXPOSE 6066 6067 6068", "EXPOSE 6066 6067"),
     (wrong_ports, 'healthcheck.py", "6066"', 'healthcheck.py", "6067"'),
     (wrong_start, 'CMD ["worker"]', 'CMD ["work"]'),
     (unknown_settings, "DEEPTRACE_HTTP__HOST=", "DEEPTRACE_HTTP_HOST="),

@@ -12,6 +12,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from schemas.errors import leaves
 from streams.drift.metrics import DriftMetrics
 from streams.metrics import STAGES, WorkerMetrics
+from streams.narrator.metrics import NarratorMetrics
 from streams.settings import Settings
 
 ROOT = Path(__file__).parents[3]
@@ -32,7 +33,7 @@ GROUPING = r"\b(?:by|without|on|ignoring|group_left|group_right) *\(([^)]*)\)"
 def exposed():
     """Every series that the workers can expose, with its labels."""
     series = {"up": set(ADDED_BY_PROMETHEUS)}
-    for metrics in (WorkerMetrics(), DriftMetrics()):
+    for metrics in (WorkerMetrics(), DriftMetrics(), NarratorMetrics()):
         for metric in vars(metrics).values():
             if isinstance(metric, MetricWrapperBase):
                 family, labels = metric.describe()[0], set(metric._labelnames)
@@ -112,6 +113,7 @@ def test_wrong_expression_is_refused(expression, fault):
     [
         "deeptrace_outcomes_total",
         "deeptrace_verdicts_total",
+        "deeptrace_withheld_verdicts_total",
         "deeptrace_dead_letters_total",
         "deeptrace_stage_duration_seconds_bucket",
         "deeptrace_batch_size_bucket",
@@ -179,7 +181,7 @@ def test_prometheus_finds_the_services_at_their_ports():
         for entry in job.get("dns_sd_configs", [])
         for name in entry["names"]
     }
-    assert found == {("worker", http.port), ("drift-worker", http.drift_port)}
+    assert found == {("worker", http.port), ("drift-worker", http.drift_port), ("narrator", http.narrator_port)}
     assert {name for name, _ in found} <= SERVICES.keys()
 
 

@@ -85,6 +85,15 @@ def test_a_class_the_reference_does_not_know_raises_an_alert() -> None:
     assert alert.most_grown == "unknown_generator"
 
 
+def test_the_odd_image_of_an_unknown_generator_raises_none() -> None:
+    """Some images of known classes are called novel at any threshold: one in a hundred is no drift, and is seen in the counts."""
+    judge = Judge(EVEN, threshold=0.25, min_images=100)
+    summary = judge.summary("acme", closed(flux=495, real=495, unknown_generator=10))
+    assert summary.counts["unknown_generator"] == 10
+    assert summary.kl_current_reference_nats == pytest.approx(0.015, abs=0.005)
+    assert judge.alert(summary) is None
+
+
 def test_ids_follow_from_the_window_alone() -> None:
     """The same window of the same tenant has the same id, another tenant's or length's another."""
     judge = Judge(None, 0.25, 1)

@@ -47,6 +47,23 @@ def test_counts_by_class_and_sums_probabilities(observe) -> None:
     assert window.models == {"m1", "m2"}
 
 
+def test_an_unknown_generator_is_ai_and_of_no_class_the_model_knows(observe) -> None:
+    """It is decided and counted under its own name; probabilities are summed over the model's classes alone, and what is withheld is beside."""
+    tenant = Tenant()
+    tenant.hear(observe(101, source="unknown_generator", probs={"flux": 0.7, "real": 0.3}), 110)
+    withheld = [
+        observe(102 + n, source=None).model_copy(update={"verdict": name})
+        for n, name in enumerate(["inconclusive", "not_assessable"])
+    ]
+    for one in withheld:
+        tenant.hear(one, 110)
+    window = tenant.windows.open[100_000]
+    assert window.counts == {"unknown_generator": 1}
+    assert window.verdicts == {"ai_generated": 1, "inconclusive": 1, "not_assessable": 1}
+    assert (window.images, window.undecided) == (3, 2)
+    assert window.micro_probabilities == {"flux": 700_000, "real": 300_000}
+
+
 def test_a_moment_on_the_border_belongs_to_the_next_window(observe) -> None:
     """Windows include their start and exclude their end."""
     tenant = Tenant()

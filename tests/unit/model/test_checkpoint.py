@@ -52,7 +52,7 @@ def _refusal(path: Path, **expected: str) -> CheckpointRefused:
 
 def test_what_is_saved_is_what_is_loaded(checkpoint, tiny_network, tiny_meta):
     """Every tensor and all metadata, and the file's SHA-256 is the identity."""
-    network, meta, sha256 = load(checkpoint)
+    network, meta, sha256, _ = load(checkpoint)
     assert meta == tiny_meta
     assert sha256 == hashlib.sha256(checkpoint.read_bytes()).hexdigest()
     assert not network.training
@@ -75,7 +75,8 @@ def test_a_header_length_that_looks_like_a_pickle_is_no_pickle(checkpoint):
 
 def test_equal_weights_give_equal_bytes(checkpoint, tmp_path):
     """So a checkpoint that is made again can be compared by its hash."""
-    network, meta, sha256 = load(checkpoint)
+    network, meta, sha256, open_set = load(checkpoint)
+    assert open_set is None
     assert save(tmp_path / "again.safetensors", network, meta) == sha256
 
 
@@ -187,3 +188,29 @@ def test_the_calibration_id_follows_the_temperatures(tiny_meta):
     assert (
         warmer.calibration_id == tiny_meta.model_copy(update={"temperatures": Temperatures(fused=1.5)}).calibration_id
     )
+
+
+def test_a_class_list_that_no_verdict_could_hold_is_refused(altered):
+    """When the file is opened, not when a verdict of it is too large."""
+    path = altered(
+        meta=lambda facts: facts["config"].update(classes=[f"{n:02d}".ljust(64, "x") for n in range(39)] + ["real"])
+    )
+    with pytest.raises(CheckpointRefused, match="too long"):
+        load(path)
+
+
+def test_a_rule_for_novel_images_needs_something_to_measure_them_with(altered):
+    """Without the open set beside the weights every image would count as known."""
+    rules = {
+        "fitted_on": "laundered",
+        "decision": {
+            "ai_from": 0.8,
+            "real_to": 0.2,
+            "false_positive_rate": 0.01,
+            "false_negative_rate": 0.05,
+            "reals": 9,
+            "generated": 9,
+        },
+        "novelty": {"method": "logit_density", "threshold": 1.0, "false_rejection_rate": 0.05, "images": 18},
+    }
+    assert "nothing to measure" in _refusal(altered(meta=lambda facts: facts.update(abstention=rules))).why

@@ -58,10 +58,18 @@ def test_a_file_cut_anywhere_never_gives_half_a_picture(kind, photo, encode):
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF"])
 def test_a_file_cut_in_its_pixels_is_called_truncated(kind, photo, encode):
-    """Not merely corrupt: an upload that was broken off can be repeated."""
+    """Not merely corrupt; what its header declares is said with it (an AVIF's size stands in boxes that we do not read)."""
     data = encode(photo(120, 90), kind)
-    with pytest.raises(ImageTruncated):
+    with pytest.raises(ImageTruncated) as caught:
         decode(data[: len(data) * 7 // 10], DEFAULT_LIMITS)
+    assert caught.value.declared == (None if kind == "AVIF" else (kind, 120, 90))
+
+
+def test_a_file_cut_within_its_header_declares_nothing(photo, encode):
+    """Nothing can be said about the image, so it can have no verdict."""
+    with pytest.raises(ImageTruncated) as caught:
+        decode(encode(photo(120, 90), "JPEG")[:100], DEFAULT_LIMITS)
+    assert caught.value.declared is None
 
 
 def test_a_file_that_is_whole_but_broken_is_called_corrupt(photo, encode):

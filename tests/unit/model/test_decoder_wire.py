@@ -13,6 +13,7 @@ from model import decoder_wire as wire
 from model.decode import from_array
 from model.pixels import cut
 from model.policy import DEFAULT_POLICY, policy_of
+from model.sniff import FORMATS
 from schemas.errors import (
     ConfigError,
     DecodeMemoryExceeded,
@@ -68,11 +69,44 @@ def test_an_error_keeps_its_class_and_words():
     assert (type(error), error.message, error.why, error.remedy) == (ImageTruncated, "cut", "short", "again")
 
 
+@given(
+    st.none() | st.tuples(st.sampled_from(FORMATS), st.integers(1, (1 << 32) - 1), st.integers(1, (1 << 32) - 1)),
+    st.text(max_size=600),
+    st.floats(0, 1e6),
+)
+def test_a_file_that_ends_early_keeps_what_it_declares(declared, why, cpu_s):
+    """Property: for all sizes a header can say, and words of any length."""
+    error = ImageTruncated("cut", why=why)
+    error.declared = declared
+    _, text, _ = split(wire.pack_error(error, cpu_s))
+    read_back = reply.read_rejection(reply.ErrorFacts.read(text))
+    assert (read_back.declared, read_back.why) == (declared, why[: wire.MAX_TEXT])
+
+
+@pytest.mark.parametrize(
+    "declared",
+    [["PDF", 1, 1], ["PNG", 0, 1], ["PNG", 1, 1 << 32], ["PNG", -1, 1], ["PNG", "9", 1], ["PNG", 1]],
+    ids=str,
+)
+def test_a_declaration_that_no_header_makes_is_not_believed(declared):
+    """It would stand in a verdict."""
+    facts = {"code": "image_truncated", "cpu_s": 0.0, "message": "", "why": "", "remedy": "", "declared": declared}
+    with pytest.raises(reply.ReplyGarbled):
+        reply.ErrorFacts.read(json.dumps(facts).encode())
+
+
+def test_only_a_file_that_ends_early_declares_a_picture():
+    """Another error that does so is none of a decoder that is itself."""
+    facts = {"code": "image_corrupt", "cpu_s": 0.0, "message": "", "why": "", "remedy": "", "declared": ["PNG", 1, 1]}
+    with pytest.raises(reply.ReplyGarbled):
+        reply.read_rejection(reply.ErrorFacts.read(json.dumps(facts).encode()))
+
+
 @pytest.mark.parametrize("leaf", list(leaves(DeepTraceError)), ids=lambda leaf: leaf.__name__)
 def test_a_decoder_raises_errors_of_images_and_objects_only(leaf):
     """One that says the broker is gone, or that the worker must end, is not itself."""
-    _, text, _ = split(wire.pack_error(leaf("x"), 0.0))
-    facts = reply.ErrorFacts.read(text)
+    said = {"code": leaf.code, "cpu_s": 0.0, "message": "x", "why": "", "remedy": "", "declared": None}
+    facts = reply.ErrorFacts.read(json.dumps(said).encode())
     if issubclass(leaf, (ImageRejected, ObjectRejected)):
         assert type(reply.read_rejection(facts)) is leaf
     else:

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from model.abstention import Abstention, DecisionRule, NoveltyRule
 from model.decode import from_array
 from model.fake import FakeClassifier
 from model.pixels import Pixels, cut
@@ -41,3 +42,29 @@ def test_the_null_classifier_says_nothing():
     (prediction,) = FakeClassifier(null=True).predict([_pixels(1)], explain=[True])
     assert prediction.probs.tolist() == [0.2] * 5
     assert prediction.cams is None
+
+
+def test_with_rules_it_scores_novelty_and_without_it_says_nothing():
+    """So that tests and first steps can see abstention without a network."""
+    rules = Abstention(
+        fitted_on="nothing",
+        decision=DecisionRule(
+            ai_from=0.6, real_to=0.4, false_positive_rate=0, false_negative_rate=0, reals=1, generated=1
+        ),
+        novelty=NoveltyRule(method="fake", threshold=0.5, false_rejection_rate=0.5, images=1),
+    )
+    scores = [
+        one.novelty
+        for one in FakeClassifier(abstention=rules).predict([_pixels(1), _pixels(2)], explain=[False, False])
+    ]
+    assert all(0 <= score <= 1 for score in scores)
+    assert scores[0] != scores[1]
+    assert FakeClassifier().predict([_pixels(1)], explain=[False])[0].novelty is None
+
+
+def test_it_takes_a_class_list_of_any_length():
+    """More classes than its hash has bytes."""
+    classes = (*(f"g{n}" for n in range(99)), "real")
+    (prediction,) = FakeClassifier(classes=classes).predict([_pixels(1)], explain=[False])
+    assert prediction.probs.shape == (100,)
+    assert prediction.model.classes == classes

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from model.decode import from_array
 from model.pixels import cut, preprocess
@@ -118,3 +119,29 @@ def test_decoding_and_serving_types_do_not_import_torch():
     modules = "model.pixels, model.decode_pool, model.classifier, model.fake, model.overlay, model.codecs_check"
     code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_one_colour_is_blank_however_it_was_saved(kind, encode):
+    """And so is what is transparent all over, and a step of one level that nobody sees."""
+    assert "blank" in preprocess(encode(Image.new("RGB", (300, 200), (200, 30, 90)), kind), seed=b"").flags
+    assert "blank" in preprocess(encode(Image.new("RGBA", (300, 200), (1, 2, 3, 0)), "PNG"), seed=b"").flags
+    step = np.full((300, 300, 3), 128, np.uint8)
+    step[:150] = 129
+    assert "blank" in cut(from_array(step), seed=b"").flags
+
+
+@pytest.mark.parametrize("deviation", [2, 8, 60])
+def test_noise_is_not_blank(deviation):
+    """A photograph of the dark is one; a fine texture counts though the view has none of it left."""
+    noise = np.random.default_rng(1).normal(128, deviation, (2000, 2000, 3)).clip(0, 255).astype(np.uint8)
+    assert "blank" not in cut(from_array(noise), seed=b"").flags
+
+
+def test_what_only_the_view_shows_counts_as_content():
+    """A drawing in the corner of a white page, where no crop looks."""
+    page = np.full((3000, 3000, 3), 255, np.uint8)
+    page[:200, :200] = 0
+    pixels = cut(from_array(page), seed=b"")
+    assert all(crop.min() == 255 for crop in pixels.crops)
+    assert "blank" not in pixels.flags

@@ -9,14 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from model.class_list import check_classes
 from schemas.base import rfc3339
 from schemas.dead_letter import DeadLetter, dead_letter_headers, fit
-from schemas.errors import DeepTraceError, ImageTruncated, MessageInvalid, leaves
+from schemas.errors import CheckpointRefused, DeepTraceError, ImageTruncated, MessageInvalid, leaves
 from schemas.generate import FOLDER, documents
 from schemas.identity import outcome_id
 from schemas.image_ref import MAX_IMAGE_ID_BYTES, ImageRef
 from schemas.incoming import Record
-from schemas.verdict import MAX_VERDICT_BYTES, Verdict
+from schemas.verdict import MAX_VERDICT_BYTES, TABLES, Verdict
 
 MOMENT = "2026-11-22T10:00:00.000Z"
 
@@ -83,11 +84,10 @@ def test_probabilities_that_do_not_sum_to_one_are_refused():
         Verdict.from_bytes(json.dumps(verdict(per_class_probs={"real": 0.1, "flux": 0.2})).encode())
 
 
-def test_the_largest_verdict_stays_under_its_limit():
-    """Every echoed field at its largest, and twelve classes with long names, fit into 8 KiB."""
-    classes = [f"generator_with_a_long_name_{n:02d}" for n in range(11)] + ["real"]
-    shares = dict.fromkeys(classes, 1 / 12)
-    given_ai = dict.fromkeys(classes[:-1], 1 / 11)
+def largest(classes):
+    """A verdict with every echoed field and every field of ours at its largest."""
+    shares = dict.fromkeys(classes, 1 / len(classes))
+    given_ai = dict.fromkeys(classes[:-1], 1 / (len(classes) - 1))
     ref = ImageRef.model_validate(
         {
             "event_id": '"' * 128,
@@ -98,7 +98,7 @@ def test_the_largest_verdict_stays_under_its_limit():
             "labels": {"k" * 60 + str(n): '"' * 33 for n in range(8)},
         }
     )
-    largest = verdict(
+    body = verdict(
         image_id=ref.image_id,
         event_id=ref.event_id,
         tenant=ref.tenant,
@@ -114,12 +114,67 @@ def test_the_largest_verdict_stays_under_its_limit():
             "method": "grad-cam",
             "member": "cnn",
             "target_class": classes[0],
+            "faithfulness": 0.1234567890123456,
         },
+        predicted_source=classes[0],
+        label_set={"coverage": 0.9, "labels": classes},
+        novelty={"score": 123.45678901234567, "threshold": 123.45678901234567, "method": "logit_density"},
+        stability={"views": 3, "flips": 2, "p_ai_min": 0.123456, "p_ai_max": 0.123456},
+        reasons=["weak_evidence", "novel", "unstable"],
+        status="degraded",
+        degraded=["overlay_failed", "stability_failed"],
         flags=["low_res", "animated", "cmyk", "sixteen_bit", "alpha_flattened", "icc_converted"],
     )
-    largest["object"] |= {"key": ref.object.key, "bucket": "b" * 63, "etag": "e" * 64, "version_id": "v" * 64}
-    largest["model"] |= {"classes": classes, "version": "v" * 40, "calibration_id": "c" * 40}
-    assert len(Verdict.model_validate(largest).to_bytes()) <= MAX_VERDICT_BYTES
+    body["object"] |= {"key": ref.object.key, "bucket": "b" * 63, "etag": "e" * 64, "version_id": "v" * 64}
+    body["model"] |= {
+        "classes": classes,
+        "version": "v" * 20,
+        "calibration_id": "c" * 12,
+        "training_data": "simulated-v1",
+    }
+    return Verdict.model_validate(body)
+
+
+def test_a_verdict_that_fits_is_published_as_it_is():
+    """Word for word."""
+    given = Verdict.model_validate(verdict())
+    assert given.fitted() == (given, given.to_bytes())
+
+
+@pytest.mark.parametrize(
+    ("count", "left_out"),
+    [
+        (12, set()),
+        (15, {"p_generator_given_ai"}),
+        (20, {"p_generator_given_ai", "label_set"}),
+        (30, {"p_generator_given_ai", "label_set", "per_class_probs"}),
+    ],
+)
+def test_the_largest_verdict_stays_under_its_limit_and_says_what_it_goes_without(count, left_out):
+    """Every text of the producer's at its largest: with more classes first what follows from the rest goes, the verdict itself never."""
+    whole = largest([f"generator_number_{n:03d}" for n in range(count - 1)] + ["real"])
+    fitted, value = whole.fitted()
+    assert len(value) <= MAX_VERDICT_BYTES
+    assert {name for name in TABLES if getattr(fitted, name) is None} == left_out
+    assert ("tables_left_out" in fitted.degraded) == bool(left_out)
+    assert (fitted.verdict, fitted.p_ai, fitted.model) == (whole.verdict, whole.p_ai, whole.model)
+    assert Verdict.from_bytes(value).to_bytes() == value
+
+
+@pytest.mark.parametrize(("count", "letters"), [(40, 20), (14, 60), (8, 64), (2, 64)])
+def test_every_class_list_that_is_served_fits_beside_the_largest_texts(count, letters):
+    """What `model.class_list` lets through has room in every verdict."""
+    classes = [f"{n:02d}".ljust(letters, "x") for n in range(count - 1)] + ["real"]
+    check_classes(classes, version="v" * 20, training_data="simulated-v1")
+    assert len(largest(classes).fitted()[1]) <= MAX_VERDICT_BYTES
+
+
+def test_forty_classes_of_64_letters_are_refused_before_there_is_a_verdict():
+    """They would not fit into one without its tables."""
+    classes = [f"{n:02d}".ljust(64, "x") for n in range(39)] + ["real"]
+    assert len(largest(classes).fitted()[1]) > MAX_VERDICT_BYTES
+    with pytest.raises(CheckpointRefused):
+        check_classes(classes)
 
 
 @given(st.lists(st.text(max_size=5), min_size=1, max_size=4), st.lists(st.text(max_size=5), min_size=1, max_size=4))

@@ -245,3 +245,21 @@ async def test_a_batch_that_is_too_large_is_not_tried_again_at_that_size():
     assert batcher.safe_batch <= 5
     assert max(sizes[len(sizes) // 2 :]) <= 5
     await batcher.close()
+
+
+async def test_two_kinds_of_work_share_one_thread():
+    """One device, so one thread; closing the guest leaves the host at work."""
+    threads = []
+
+    def note(items):
+        threads.append(threading.current_thread())
+        return items
+
+    host = MicroBatcher(note, max_batch=4)
+    guest = MicroBatcher(note, max_batch=4, beside=host)
+    assert (await guest.submit(1)).answer == 1
+    await guest.close()
+    assert (await host.submit(2)).answer == 2
+    await host.close()
+    assert len(threads) == 2
+    assert threads[0] is threads[1]

@@ -2,7 +2,7 @@
 
 from aiokafka.protocol.types import Array, Int32
 
-from streams.broker_access import Allowed, Needs, drift_needs, kafka_acls, scoring_needs
+from streams.broker_access import Allowed, Needs, drift_needs, kafka_acls, narrator_needs, scoring_needs
 from streams.kafka_requests import (
     AllowedOnGroup,
     AllowedOnTopics,
@@ -59,6 +59,13 @@ def test_the_drift_worker_needs_to_read_and_write_its_own_two_topics():
     assert set(needs.reads) & set(needs.writes) == {"deeptrace.observations.v1", "d-windows-changelog"}
     assert set(needs.reads) - set(needs.writes) == {"deeptrace.verdicts.v1"}
     assert set(needs.writes) - set(needs.reads) == {"deeptrace.windows.v1", "deeptrace.drift-alerts.v1"}
+
+
+def test_the_narrator_reads_verdicts_and_writes_explanations():
+    """Nothing else: it has no part in what becomes of a reference."""
+    assert narrator_needs(KafkaSettings(narrator_group="n")) == Needs(
+        role="narrator", reads=("deeptrace.verdicts.v1",), writes=("deeptrace.explanations.v1",), group="n"
+    )
 
 
 def test_the_commands_that_grant_them_are_ready_to_be_pasted():

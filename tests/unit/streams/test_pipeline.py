@@ -4,19 +4,22 @@ import asyncio
 import hashlib
 import io
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from model.abstention import Abstention, ConformalRule, DecisionRule, NoveltyRule
 from model.classifier import Prediction
 from model.fake import FakeClassifier
 from model.pixels import preprocess
-from schemas.errors import CrashSuspect, DecoderUnavailable, DependencyDownTooLong, StoreUnavailable
+from schemas.errors import BatchFailed, CrashSuspect, DecoderUnavailable, DependencyDownTooLong, StoreUnavailable
 from schemas.identity import outcome_id
 from schemas.incoming import Record
 from schemas.retry import Retry
+from schemas.verdict import Stability
 from storage.memory import MemoryStore
 from streams.archive import Archive
 from streams.crash_guard import CrashGuard
@@ -69,10 +72,10 @@ async def run(store):
     """Return a function from a reference (fields changed) to its outcome."""
     pipelines = []
 
-    async def outcome(classifier=None, *, raw=None, **changes):
+    async def outcome(classifier=None, *, raw=None, settings=SETTINGS, **changes):
         metrics = WorkerMetrics()
         pipeline = Pipeline(
-            SETTINGS,
+            settings,
             objects=Objects(store, SETTINGS.store),
             decoder=InlineDecoder(),
             classifier=classifier or FakeClassifier(),
@@ -139,7 +142,7 @@ async def test_an_unwanted_overlay_is_not_written(run, store):
         (None, {}, "object_not_found", "fetch"),
         (b"", {}, "object_empty", "fetch"),
         (b"hello, world", {}, "not_an_image", "decode"),
-        (png()[:-300], {}, "image_truncated", "decode"),
+        (png()[:20], {}, "image_truncated", "decode"),
         (png(), {"object": {"sha256": "0" * 64}}, "object_changed", "fetch"),
         (png(), {"object": {"size_bytes": 3}}, "object_changed", "fetch"),
         (png(), {"object": {"etag": "other"}}, "object_changed", "fetch"),
@@ -196,7 +199,114 @@ async def test_a_tiny_image_is_not_assessable_and_carries_no_probability(run, st
     put(store, png(side=16))
     verdict = (await run(want={"overlay": "always"})).verdict
     assert (verdict.verdict, verdict.p_ai, verdict.predicted_source) == ("not_assessable", None, None)
-    assert verdict.explanation.status == "skipped"
+    assert (verdict.explanation.status, verdict.reasons) == ("skipped", ("too_small",))
+
+
+async def test_a_blank_image_is_not_assessable(run, store):
+    """One colour carries nobody's traces, whatever the model makes of it."""
+    out = io.BytesIO()
+    Image.new("RGB", (300, 200), (200, 30, 90)).save(out, "JPEG")
+    put(store, out.getvalue())
+    verdict = (await run()).verdict
+    assert (verdict.verdict, verdict.reasons, verdict.per_class_probs) == ("not_assessable", ("blank",), None)
+    assert (verdict.object.width, verdict.object.height, verdict.model.kind) == (300, 200, "fake")
+
+
+async def test_a_file_that_ends_early_is_an_image_that_cannot_be_assessed(run, store):
+    """Viewers show what there is of it, so it gets an answer: of the size that its header declares."""
+    data = png()[:-300]
+    put(store, data)
+    verdict = (await run(want={"overlay": "always"})).verdict
+    assert (verdict.verdict, verdict.reasons, verdict.p_ai) == ("not_assessable", ("truncated",), None)
+    assert (verdict.object.format, verdict.object.width, verdict.object.height) == ("PNG", 64, 64)
+    assert verdict.object.sha256 == hashlib.sha256(data).hexdigest()
+
+
+class Sure(FakeClassifier):
+    """Is asked about an image and then about its views, and says each time what it was told to say."""
+
+    def __init__(self, *p_ai, novelty=0.0, version="1"):
+        super().__init__(classes=("flux", "real"), abstention=RULES)
+        self.infos = [replace(self.info, sha256=f"{version}{n}" if version == "swapped" else version) for n in range(9)]
+        self.told, self.novelty, self.asked = list(p_ai), novelty, []
+
+    def predict(self, batch, *, explain):
+        self.asked.append(len(batch))
+        if len(batch) > 1:
+            raise BatchFailed("one by one")
+        info = self.infos[len(self.asked) % 9]
+        p_ai = self.told.pop(0)
+        if p_ai is None:
+            raise ValueError("of this view it wants to know nothing")
+        return [Prediction(np.array([p_ai, 1 - p_ai]), info, novelty=self.novelty) for _ in batch]
+
+
+RULES = Abstention(
+    fitted_on="nothing",
+    decision=DecisionRule(ai_from=0.8, real_to=0.2, false_positive_rate=0, false_negative_rate=0, reals=1, generated=1),
+    novelty=NoveltyRule(method="told", threshold=1.0, false_rejection_rate=0.05, images=1),
+    conformal=ConformalRule(coverage=0.9, least_probability=0.3, images=1),
+)
+
+
+def asking(mode):
+    return Settings.model_validate(
+        {**SETTINGS.model_dump(), "pipeline": {**SETTINGS.pipeline.model_dump(), "stability": mode}}
+    )
+
+
+async def test_the_rules_of_the_checkpoint_decide(run, store):
+    """An unknown generator, with its score, the label set and each branch beside it."""
+    put(store, png())
+    verdict = (await run(Sure(0.9, novelty=1.5))).verdict
+    assert (verdict.verdict, verdict.predicted_source, verdict.reasons) == ("ai_generated", "unknown_generator", ())
+    assert (verdict.novelty.score, verdict.novelty.threshold, verdict.label_set.labels) == (1.5, 1.0, ("flux",))
+    weak = (await run(Sure(0.7))).verdict
+    assert (weak.verdict, weak.reasons, weak.label_set.labels) == ("inconclusive", ("weak_evidence",), ("flux", "real"))
+
+
+async def test_nothing_is_shipped_again_unless_it_is_asked_for(run, store):
+    """By default the model is asked once."""
+    put(store, png())
+    classifier = Sure(0.9)
+    assert (await run(classifier)).verdict.stability is None
+    assert classifier.asked == [1]
+
+
+@pytest.mark.parametrize(
+    ("mode", "p_ai", "asked"), [("ai", 0.9, 3), ("ai", 0.5, 3), ("ai", 0.1, 1), ("all", 0.1, 3), ("off", 0.9, 1)]
+)
+async def test_the_setting_says_which_images_are_shipped_again(run, store, mode, p_ai, asked):
+    """`ai` spares the photographs, which are most of what is uploaded."""
+    put(store, png())
+    classifier = Sure(*[p_ai] * 9)
+    verdict = (await run(classifier, settings=asking(mode))).verdict
+    assert 9 - len(classifier.told) == asked
+    assert (verdict.stability is None) == (asked == 1)
+
+
+async def test_a_verdict_that_turns_when_the_image_is_shipped_again_is_withheld(run, store):
+    """The first of the two views leans to real."""
+    put(store, png())
+    verdict = (await run(Sure(0.9, 0.25, 0.75), settings=asking("ai"))).verdict
+    assert (verdict.verdict, verdict.reasons, verdict.predicted_source) == ("inconclusive", ("unstable",), None)
+    assert verdict.stability == Stability(views=2, flips=1, p_ai_min=0.25, p_ai_max=0.75)
+    assert verdict.confidence == pytest.approx(0.9)
+
+
+async def test_a_view_that_the_model_fails_on_does_not_cost_the_verdict(run, store):
+    """The verdict is that of the image, and says what it goes without."""
+    put(store, png())
+    verdict = (await run(Sure(0.9, None, 0.75), settings=asking("ai"))).verdict
+    assert (verdict.verdict, verdict.stability) == ("ai_generated", None)
+    assert (verdict.status, verdict.degraded) == ("degraded", ("stability_failed",))
+
+
+async def test_views_judged_by_the_next_model_say_nothing(run, store):
+    """A model is exchanged between two batches: the verdict is that of the model that judged the image."""
+    put(store, png())
+    verdict = (await run(Sure(0.9, 0.1, 0.1, version="swapped"), settings=asking("all"))).verdict
+    assert (verdict.verdict, verdict.stability, verdict.model.sha256) == ("ai_generated", None, "swapped1")
 
 
 async def test_a_message_that_does_not_parse_keeps_its_bytes(run):
@@ -221,7 +331,7 @@ async def test_probabilities_that_are_no_numbers_are_never_a_verdict(run, store)
 
     class Nonsense(FakeClassifier):
         def predict(self, batch, *, explain):
-            return [Prediction(np.full(5, np.nan)) for _ in batch]
+            return [Prediction(np.full(5, np.nan), self.info) for _ in batch]
 
     put(store, png())
     assert dict((await run(Nonsense())).headers)["dt-error-code"] == b"inference_failed"

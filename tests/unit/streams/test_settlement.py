@@ -4,11 +4,13 @@ import asyncio
 from datetime import UTC, datetime
 
 import pytest
+from support.verdicts import verdict
 
 from schemas import topics
 from schemas.errors import BrokerUnavailable, ImageCorrupt, NotAnImage, NotPermitted, ObjectNotFound
 from schemas.incoming import Record
 from schemas.settled import object_key
+from schemas.verdict import Explanation
 from storage.memory import MemoryStore
 from streams.archive import Archive
 from streams.failpoints import Failpoints
@@ -16,7 +18,7 @@ from streams.gate import Gate
 from streams.letter_limit import LetterLimit
 from streams.metrics import WorkerMetrics
 from streams.objects import Objects
-from streams.outcomes import dead_letter_outcome, postponed
+from streams.outcomes import dead_letter_outcome, postponed, verdict_outcome
 from streams.passage import Passage
 from streams.retries import Retries
 from streams.settings import Settings
@@ -202,3 +204,26 @@ async def test_a_record_of_many_references_counts_as_one_towards_the_limit():
     assert desk.limit.tripped is not None
     assert (over.done(), len(desk.topics.records)) == (False, 10)
     over.cancel()
+
+
+async def test_why_verdicts_are_withheld_is_counted_under_names_we_know():
+    """A reason that a newer release has settled counts as `other`: text from a stored object never becomes a label."""
+    desk = Desk()
+    withheld = verdict(
+        verdict="inconclusive", predicted_source=None, is_ai_generated=None, reasons=("weak_evidence", "novel", "vibes")
+    )
+    await desk.finish(verdict_outcome(withheld, RECORD))
+    assert desk.count("verdicts", verdict="inconclusive", source="none") == 1
+    counted = {
+        reason: desk.count("withheld_verdicts", reason=reason)
+        for reason in ("weak_evidence", "novel", "other", "vibes")
+    }
+    assert counted == {"weak_evidence": 1, "novel": 1, "other": 1, "vibes": None}
+
+
+@pytest.mark.parametrize("status", ["written", "skipped", "withheld", "failed"])
+async def test_a_verdict_counts_by_what_became_of_its_overlay(status):
+    """A share of withheld overlays that grows says that the maps no longer point at what the model rests on."""
+    desk = Desk()
+    await desk.finish(verdict_outcome(verdict(explanation=Explanation(status=status)), RECORD))
+    assert desk.count("explanations", status=status) == 1

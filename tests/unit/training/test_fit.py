@@ -1,131 +1,186 @@
 import hashlib
-import json
-from pathlib import Path
+import itertools
+from dataclasses import replace
 
-import numpy as np
 import pytest
+import torch
+from support.tiny_training import THREE_PHASES, TINY_MODEL, tiny_params, write_pictures
 
-from model.checkpoint import load_classifier
-from model.pixels import preprocess
-from model.policy import DEFAULT_POLICY
-from training.corpus.build import CLASSES, build, on_cores
-from training.dataset import collate, served_batches, training_batches
-from training.evaluate import bars_met
-from training.fit import Knobs, fit
-from training.recipe import Recipe, make
-from training.scores import BRANCHES, score
-from training.shots import CONDITIONS, served_shot, training_shot
+from schemas.errors import CheckFailed, ConfigError, UsageError
+from training.fit import device_of, fit
+from training.items import training_set
+from training.params import Phase, TrainParams
+from training.phases import learning
+from training.start import config_of, new_network
+from training.watch import Quiet
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread():
+    """Sums then round the same way every time, whatever else the machine does."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
-def examples():
-    with on_cores(1) as ordered_map:
-        return list(build(7, range(4), ordered_map))
+def manifest(tmp_path_factory):
+    return write_pictures(tmp_path_factory.mktemp("pictures"), {"real": 6, "flux": 6})
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """The whole recipe on a handful of scenes."""
-    out = tmp_path_factory.mktemp("demo")
-    tiny = Recipe(train_scenes=20, calibration_scenes=2, test_scenes=2, audit_scenes=20, epochs=1)
-    return out, make(tiny, out, command="test", processes=2)
+def data_of(manifest, share=0.0):
+    return training_set(manifest, manifest.classes, map, validation_share=share, seed=7, warn=pytest.fail)
 
 
-def test_a_training_shot_is_one_native_crop_that_changes_with_the_epoch(examples):
-    """Augmentation is fresh each epoch and repeats by seed."""
-    shots = [
-        training_shot(examples[0], seed=7, epoch=epoch, launder_share=1.0, policy=DEFAULT_POLICY) for epoch in (0, 0, 1)
-    ]
-    assert shots[0].crops.shape == (1, 224, 224, 3)
-    assert np.array_equal(shots[0].crops, shots[1].crops)
-    assert not np.array_equal(shots[0].crops, shots[2].crops)
+def fresh(manifest, seed=7):
+    return new_network(config_of(TINY_MODEL, manifest.classes), TINY_MODEL, seed=seed)
 
 
-@pytest.mark.parametrize("condition", CONDITIONS)
-def test_a_served_shot_is_what_serving_takes(examples, condition):
-    """Every condition gives up to five crops and the view."""
-    shot = served_shot(examples[6], seed=7, condition=condition, policy=DEFAULT_POLICY)
-    assert shot.crops.shape[1:] == shot.view.shape == (224, 224, 3)
-    assert (shot.label, shot.group) == (1, 1)
+def digest(network):
+    tensors = sorted(network.state_dict().items())
+    return hashlib.sha256(b"".join(value.contiguous().numpy().tobytes() for _, value in tensors)).hexdigest()
 
 
-def test_batches_keep_crops_with_their_images(examples):
-    """Rows of crops point at their image."""
-    shots = [served_shot(e, seed=7, condition="clean", policy=DEFAULT_POLICY) for e in examples[:3]]
-    batch = collate(shots)
-    assert batch.image_of.tolist() == [i for i, shot in enumerate(shots) for _ in shot.crops]
-    assert batch.labels.tolist() == [0, 1, 2]
+class Stop(Quiet):
+    """Ends the training after a number of steps, like a kill."""
+
+    def __init__(self, after):
+        self.left = after
+
+    def step_ends(self, loss):
+        self.left -= 1
+        if not self.left:
+            raise Killed
 
 
-def test_an_epoch_shows_each_image_at_most_once_in_a_new_order(examples):
-    """Twenty images in batches of eight: two batches, the rest is dropped."""
-
-    def labels(epoch):
-        batches = training_batches(
-            examples, map, seed=7, epoch=epoch, batch_size=8, launder_share=0.0, policy=DEFAULT_POLICY
-        )
-        return [(group, int(label)) for b in batches for group, label in zip(b.groups, b.labels, strict=True)]
-
-    assert len(labels(0)) == len(set(labels(0))) == 16
-    assert labels(0) != labels(1)
+class Killed(BaseException):
+    """The process is gone."""
 
 
-def test_training_lowers_the_loss(examples):
-    """Twenty images, learnt by heart."""
-    _, losses = fit(examples, map, Knobs(epochs=6, batch_size=10, launder_share=0.0), progress=lambda _: None)
-    assert losses[-1] < 0.9 * losses[0]
+def test_training_lowers_the_loss(manifest):
+    """Twelve images, learnt by heart."""
+    params = tiny_params((Phase(name="all", layers="all", epochs=8, learning_rate=3e-3),))
+    history = fit(fresh(manifest), data_of(manifest), params, map).history
+    assert [epoch.number for epoch in history] == list(range(1, 9))
+    assert history[-1].loss < 0.7 * history[0].loss
 
 
-def test_the_recipe_writes_a_checkpoint_that_serves(made):
-    """The served classifier says what training measured: simulated, and the same probabilities."""
-    out, report = made
-    served = load_classifier(out / "demo.safetensors", device="cpu", expected_sha256=report["checkpoint"]["sha256"])
-    assert served.info.classes == CLASSES
-    assert (served.info.kind, served.info.training_data) == ("demo_simulated", "simulated-v1")
-    assert (out / "demo.safetensors").stat().st_size < 5 * 2**20
+@pytest.mark.parametrize("layers", ["head", "top", "all"])
+def test_a_phase_changes_exactly_its_parameters(manifest, layers):
+    """The others are the same to the last bit, and so are the running means of frozen batch norms."""
+    network = fresh(manifest)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    params = tiny_params((Phase(name="one", layers=layers, epochs=1, learning_rate=1e-3),), ema_decay=0.0)
+    trained = fit(network, data_of(manifest), params, map).network
+    changed = {name for name, value in trained.named_parameters() if not torch.equal(value, before[name])}
+    assert changed == learning(trained, layers)
+    if layers == "head":
+        assert all(torch.equal(value, before[name]) for name, value in trained.cnn.state_dict(prefix="cnn.").items())
 
 
-def test_scores_agree_with_the_served_classifier(made, examples):
-    """Evaluation judges what serving would say, branch by branch."""
-    served = load_classifier(made[0] / "demo.safetensors", device="cpu")
-    temperatures = made[1]["temperatures"]
-    pixels = [preprocess(e.data, seed=hashlib.sha256(e.data).digest()) for e in examples[:3]]
-    said = served.predict(pixels, explain=[False] * 3)
-    batches = served_batches(examples[:3], map, seed=7, condition="clean", batch_size=2, policy=DEFAULT_POLICY)
-    scored = score(served._network, batches)
-    probs = {branch: scored.branches[branch].probs(temperatures[branch]) for branch in BRANCHES}
-    for row, prediction in enumerate(said):
-        assert probs["fused"][row] == pytest.approx(prediction.probs, abs=1e-4)
-        for member in prediction.members:
-            assert probs[member.name][row] == pytest.approx(member.probs, abs=1e-4)
+def test_the_same_seed_gives_the_same_weights(manifest):
+    """And another seed others."""
+    one, two, other = (
+        digest(fit(fresh(manifest), data_of(manifest), tiny_params(seed=seed), map).network) for seed in (7, 7, 8)
+    )
+    assert one == two != other
 
 
-def test_the_report_says_how_it_was_made(made):
-    """Command, seed, date, hardware, every condition with its n, and no claim."""
-    out, report = made
-    assert json.loads((out / "demo.json").read_text()) == report
-    assert (report["claims"], report["training_data"], report["kind"]) == ("none", "simulated-v1", "demo_simulated")
-    assert {"command", "seed", "date", "hardware", "seconds", "bars", "knobs"} <= report.keys()
-    assert set(report["figures"]["conditions"]) == {*CONDITIONS, "unseen_clean", "unseen_laundered"}
-    assert all(figures["n"] == 10 for figures in report["figures"]["conditions"].values())
+@pytest.mark.parametrize("ema_decay", [0.9, 0.0])
+def test_a_stopped_training_goes_on_to_the_same_weights(manifest, tmp_path, ema_decay):
+    """Stopped in the first phase, twice in mid-epoch and at the very last step; with an average of the weights and without."""
+    params = tiny_params(THREE_PHASES, validation_share=0.2, state_steps=1, ema_decay=ema_decay, batch_size=3)
+    data, state = data_of(manifest, 0.2), tmp_path / "state.safetensors"
+    whole = fit(fresh(manifest), data, params, map)
+    for steps in (1, 2, 5, 3):
+        with pytest.raises(Killed):
+            fit(fresh(manifest), data, params, map, state=state, fingerprint="f", watch=Stop(steps))
+        assert state.exists()
+    pieced = fit(fresh(manifest), data, params, map, state=state, fingerprint="f")
+    assert digest(pieced.network) == digest(whole.network)
+    assert [replace(e, seconds=0) for e in pieced.history] == [replace(e, seconds=0) for e in whole.history]
+    assert not state.exists()
 
 
-def test_bars_name_what_is_not_met():
-    """A toy that is always right fails the bars that ask for honesty."""
-    perfect = {"accuracy": 1.0, "ece": 0.0}
-    names = [*CONDITIONS, "unseen_clean", "unseen_laundered"]
-    missed = [name for name, met in bars_met(dict.fromkeys(names, perfect)).items() if not met]
-    assert missed == [
-        "clean accuracy .90 to .98",
-        "laundered accuracy .55 to .80",
-        "unseen decoder checkpoints are harder, clean",
-        "unseen decoder checkpoints are harder, laundered",
-    ]
+def test_the_state_of_another_training_is_not_gone_on_with(manifest, tmp_path):
+    """Other knobs have another fingerprint."""
+    params, state = tiny_params(state_steps=1), tmp_path / "state.safetensors"
+    with pytest.raises(Killed):
+        fit(fresh(manifest), data_of(manifest), params, map, state=state, fingerprint="a", watch=Stop(2))
+    with pytest.raises(UsageError, match="is another one"):
+        fit(fresh(manifest), data_of(manifest), params, map, state=state, fingerprint="b")
 
 
-def test_the_committed_demo_checkpoint_is_the_reported_one():
-    """demo.json belongs to demo.safetensors."""
-    folder = Path(__file__).parents[3] / "model" / "demo"
-    report = json.loads((folder / "demo.json").read_text())
-    assert hashlib.sha256((folder / "demo.safetensors").read_bytes()).hexdigest() == report["checkpoint"]["sha256"]
-    assert report["seed"] == 7
+def test_a_phase_ends_early_when_validation_gains_nothing_more(manifest):
+    """A rate that moves nothing: the first epoch is the best one, two more do not better it."""
+    still = Phase(name="still", layers="head", epochs=9, learning_rate=1e-12)
+    params = tiny_params((still, replace_name(still)), validation_share=0.2, early_stop_epochs=2, ema_decay=0.0)
+    history = fit(fresh(manifest), data_of(manifest, 0.2), params, map).history
+    counts = {name: len(list(run)) for name, run in itertools.groupby(epoch.phase for epoch in history)}
+    assert counts["still"] < 9
+    assert set(counts) == {"still", "again"}
+
+
+def replace_name(phase):
+    return phase.model_copy(update={"name": "again"})
+
+
+class Digests(Quiet):
+    """Keeps the digest of the weights at the end of each epoch."""
+
+    def __init__(self, network):
+        self.network, self.found = network, []
+
+    def epoch_ends(self, epoch):
+        self.found.append(digest(self.network))
+
+
+def test_the_best_epoch_is_kept_and_not_the_last(manifest):
+    """A rate at which the loss jumps about: what is returned are the weights of the epoch with the least validation loss."""
+    wild = Phase(name="wild", layers="all", epochs=6, learning_rate=0.1)
+    params = tiny_params((wild,), validation_share=0.3, ema_decay=0.0, early_stop_epochs=0, schedule="one_cycle")
+    network = fresh(manifest)
+    watch = Digests(network)
+    fitted = fit(network, data_of(manifest, 0.3), params, map, watch=watch)
+    losses = [epoch.validation_loss for epoch in fitted.history]
+    assert digest(fitted.network) == watch.found[losses.index(min(losses))]
+    assert len(set(watch.found)) == 6
+
+
+def test_a_loss_that_is_no_number_ends_the_training(manifest):
+    """An absurd rate: an error that names the phase and the knob."""
+    params = tiny_params((Phase(name="wild", layers="all", epochs=9, learning_rate=1e30),), clip_norm=1e30)
+    with pytest.raises(CheckFailed, match="come apart") as caught:
+        fit(fresh(manifest), data_of(manifest), params, map)
+    assert "wild" in caught.value.why
+    assert "learning_rate" in caught.value.remedy
+
+
+@pytest.mark.parametrize("class_balance", ["weights", "sampler", "none"])
+def test_classes_of_unequal_size_can_be_trained_on(tmp_path, class_balance):
+    """Nine photographs and one generated image, by weight, by sampler, or as they come."""
+    manifest = write_pictures(tmp_path, {"real": 9, "flux": 1})
+    params = tiny_params(class_balance=class_balance, label_smoothing=0.1)
+    assert len(fit(fresh(manifest), data_of(manifest), params, map).history) == 2
+
+
+def test_cuda_where_there_is_none_is_an_error_with_a_remedy():
+    """Asked for by name, it is not replaced in silence."""
+    if torch.cuda.is_available():
+        assert device_of(TrainParams(device="cuda")).type == "cuda"
+        return
+    with pytest.raises(ConfigError, match="no CUDA device") as caught:
+        device_of(TrainParams(device="cuda"))
+    assert "device: auto" in caught.value.remedy
+    assert device_of(TrainParams(device="auto")).type == "cpu"
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_every_phase_trains_in_mixed_precision_on_cuda(manifest):
+    """bfloat16 products, float32 weights, a network that comes back to the CPU."""
+    params = tiny_params(THREE_PHASES, device="cuda", validation_share=0.2)
+    fitted = fit(fresh(manifest), data_of(manifest, 0.2), params, map)
+    assert len(fitted.history) == 4
+    assert {value.dtype for value in fitted.network.parameters()} == {torch.float32}
+    assert {value.device.type for value in fitted.network.parameters()} == {"cpu"}

@@ -15,7 +15,7 @@ def test_the_command_writes_images_and_an_index(tmp_path):
     )
     index = json.loads((tmp_path / "index.json").read_text())
     assert done.stdout == f"7 simulated images in {tmp_path}\n"
-    assert (index["training_data"], index["seed"]) == ("simulated-v1", 3)
+    assert (index["training_data"], index["seed"]) == ("simulated-v2", 3)
     assert [row["file"] for row in index["images"][-3:]] == [
         "simulated_flux_0004.jpg", "simulated_real_0005.png", "simulated_stable_diffusion_0006.png",
     ]  # fmt: skip

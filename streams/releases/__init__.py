@@ -1,0 +1,1 @@
+"""Model releases: the registry in the object store, and the swap of the running model for another."""
