@@ -10,7 +10,7 @@ TORCH ?=
 TESTS ?= tests
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo test check bench faults fuzz lock clean demo-checkpoint generate
+.PHONY: help setup demo test check bench bench-swap faults fuzz lock clean demo-checkpoint generate
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -52,6 +52,9 @@ check: setup ## Lint, types, import contracts, generated files, documented comma
 
 bench: setup ## Print what a reference costs, and where the time goes
 	@$(BIN)/python tests/bench/run.py $(ARGS)
+
+bench-swap: setup ## Swap the model under load: 5,000 references, their outcomes, the longest gap (ARGS=--full: full-size networks)
+	@$(BIN)/python tests/bench/swap.py $(ARGS)
 
 FAULT_RESULTS := .deeptrace/faults
 faults: setup ## Run the fault matrix and write docs/faults.md; about two hours (CASES=a,b to pick, ARGS="--scale fast" for minutes); goes on where it was stopped

@@ -33,7 +33,7 @@ class DecisionRule(_Frozen):
 
 
 class NoveltyRule(_Frozen):
-    """An image whose distance to every known class is over `threshold` is none of them."""
+    """An image whose novelty (`model.open_set`) is over `threshold` is of no known class."""
 
     method: str
     threshold: float

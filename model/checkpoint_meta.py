@@ -26,7 +26,7 @@ class CheckpointMeta(BaseModel):
     temperatures: Temperatures = Temperatures()
     abstention: Abstention | None = None  # absent until `deeptrace calibrate` has fitted it
     preprocess_id: str
-    training_data: str = Field(min_length=1)  # "simulated-v1", or where the images came from
+    training_data: str = Field(min_length=1)  # "simulated-v2", or where the images came from
     note: str = ""  # what the figures may and may not be taken for
     figures_sha256: str = ""  # of the figures published beside the file
 

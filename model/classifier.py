@@ -52,7 +52,9 @@ class Prediction:
     features: Features | None = (
         None  # [k, D] what entered the head, where `cams` are given: `faithfulness` starts from it
     )
-    novelty: float | None = None  # distance to the nearest known class; None where the checkpoint has no open set
+    novelty: float | None = (
+        None  # how unlike the known classes it looks, higher is less known; None where the checkpoint has no open set
+    )
 
 
 class Classifier(Protocol):

@@ -53,7 +53,7 @@ class LabelSet(Message):
 
 
 class Novelty(Message):
-    """Distance to the nearest class the model knows; over `threshold` the image is of none of them."""
+    """How unlike everything the model was taught the image looks: higher is less known, and over `threshold` it is of no known class."""
 
     score: float
     threshold: float

@@ -192,7 +192,9 @@ class StoreSettings(Section):
         if self.ca_file is not None and not self.secure:
             raise ValueError("ca_file is set, but secure=false is not encrypted: set secure to true")
         if self.model_bucket in self.buckets:
-            raise ValueError("model_bucket must be a bucket of its own: who may upload images must not be able to replace the model")
+            raise ValueError(
+                "model_bucket must be a bucket of its own: who may upload images must not be able to replace the model"
+            )
         return self
 
 
@@ -235,9 +237,13 @@ class ModelSettings(Section):
         if self.shadow_release is not None and not self.shadow_release.endswith(aliases):
             raise ValueError("shadow_release must name an alias, such as detector@shadow: what is on trial changes")
         if self.release is not None and self.sha256 is not None and self.release.endswith(aliases):
-            raise ValueError("sha256 pins one file, and release names an alias, which moves: give one of them, or MODEL@VERSION")
+            raise ValueError(
+                "sha256 pins one file, and release names an alias, which moves: give one of them, or MODEL@VERSION"
+            )
         if self.classifier != "ensemble" and (self.release or self.shadow_release):
-            raise ValueError(f"release and shadow_release need the ensemble, and classifier={self.classifier} would not use them")
+            raise ValueError(
+                f"release and shadow_release need the ensemble, and classifier={self.classifier} would not use them"
+            )
         return self
 
 
@@ -288,7 +294,7 @@ class PipelineSettings(Section):
     )
     faithfulness: bool = Field(
         default=True,
-        description="hold each overlay against random maps before it is published, and withhold it where it does no better; costs five passes of the CNN over one crop for each overlay, about as much again as judging an image of 224 px",
+        description="hold each overlay against random maps before it is published, and withhold it where it does no better; adds about half to what an image with an overlay costs the model (five passes of the CNN over one crop)",
     )
     dead_letters_in_a_row: Annotated[int, Field(ge=0)] = Field(
         default=1000,

@@ -6,6 +6,7 @@ Everything is simulated. The checkpoint shows that the pipeline works; it says n
 import argparse
 import json
 import shlex
+import shutil
 import sys
 import time
 from collections.abc import Mapping
@@ -67,7 +68,7 @@ class Narrator:
 def make(order: Order, params: "Params", out: Path, work: Path, report_folder: Path, *, command: str) -> dict[str, Any]:
     """Write demo.safetensors and demo.json into `out` and the report card into `report_folder`; returns what demo.json holds.
 
-    `work` keeps the corpus and the uncalibrated checkpoint. Raises `CheckFailed` before any training if the corpus has a shortcut, and in the
+    `work` keeps the corpus and the checkpoint under way. Raises `CheckFailed` before any training if the corpus has a shortcut, and in the
     end where the report card falls short of the gate.
     """
     from training.calibrate import calibrate_checkpoint
@@ -85,7 +86,7 @@ def make(order: Order, params: "Params", out: Path, work: Path, report_folder: P
         say.done("data")
         trained = train(manifest, params, work, Surroundings(ordered_map, say, watch=Lines(say), fresh=True))
         say.done("train")
-        path = out / "demo.safetensors"
+        path = work / "demo.safetensors"  # into `out` with its figures only: the two belong together
         calibrated = calibrate_checkpoint(trained.path, manifest, path, ordered_map, params=params.calibrate, say=say)
         say(f"temperatures {calibrated.temperatures.model_dump()}")
         say.done("calibrate")
@@ -112,8 +113,10 @@ def make(order: Order, params: "Params", out: Path, work: Path, report_folder: P
         "headline": report.headline,
         "true_images": report.true_images.model_dump() if report.true_images else None,
     }
+    out.mkdir(parents=True, exist_ok=True)
+    shutil.copy(path, out / path.name)
     (out / "demo.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
-    say(f"wrote {path} ({path.stat().st_size} bytes)")
+    say(f"wrote {out / path.name} ({path.stat().st_size} bytes)")
     require_met(gate_report(report, params.gate, split="test", condition=GATED), split="test", condition=GATED)
     return summary
 

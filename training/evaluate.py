@@ -23,6 +23,7 @@ from training.conditions import CLEAN, LAUNDERED, conditions_of
 from training.corpus.build import Map
 from training.hardware import hardware
 from training.image_sets import UNSEEN_GENERATOR, drawn, images_of
+from training.items import units_of
 from training.manifest import SPLITS, Manifest
 from training.params import Params
 from training.probe import leave_out
@@ -32,13 +33,13 @@ from training.report.figures import Rules, set_figures, share
 from training.report.open_set import left_out_figures, only_unknown, open_set_figures
 from training.report.schema import Delivery, LeftOut, Made, OpenSetFigures, Report, SetFigures, TrueImages
 from training.report.verdicts import verdicts_of
-from training.scores import Answers, answers, together
+from training.scores import Answers, answers
 from training.served import Image
 from training.true_images import true_image_figures, true_images
 
 TEST: Final = "test"
 JUDGED: Final = tuple(split for split in SPLITS if split not in {"train", "calibration"})
-PROBE_IMAGES: Final = 120
+PROBE_IMAGES: Final = 80
 """Training images of each class that the probes without a generator learn from."""
 FEATURES_IMAGES: Final = 4000
 """Test images whose features are kept for ablation and probes; more would fill the memory."""
@@ -122,7 +123,11 @@ class _Work:
         self._policy: PixelPolicy = policy_of(loaded.meta.preprocess_id)
         self._classes = loaded.meta.config.classes
         self._rules = Rules(
-            loaded.meta.temperatures, loaded.meta.abstention, params.evaluate.seed, params.evaluate.bootstrap
+            loaded.meta.temperatures,
+            loaded.meta.abstention,
+            params.evaluate.seed,
+            params.evaluate.bootstrap,
+            len(set(units_of(manifest.of("calibration")))) or None,
         )
         self._images: dict[str, list[Image]] = {
             split: found for split in JUDGED if (found := images_of(manifest, split, self._classes))
@@ -164,7 +169,7 @@ class _Work:
         }
 
     def open_set(self, seen: Mapping[str, Mapping[str, Answers]]) -> dict[str, OpenSetFigures]:
-        """Hold the split of unseen generators against the test images, and against its own photographs."""
+        """Hold the images of unseen generators against the test images; photographs of their split count as such."""
         names = {row.file: row.label for row in self._manifest.of(UNSEEN_GENERATOR)}
         found = {}
         for condition, part in seen.get(UNSEEN_GENERATOR, {}).items():
@@ -172,9 +177,9 @@ class _Work:
             if not len(unknown.images):
                 continue
             own = part.known()
-            test = seen[TEST][condition]
-            known = together([test, own]) if len(own.images) else test
-            found[condition] = open_set_figures(known, unknown, self._rules, names)
+            found[condition] = open_set_figures(
+                seen[TEST][condition], own if len(own.images) else None, unknown, self._rules, names
+            )
         return found
 
     def left_out(self, seen: Mapping[str, Mapping[str, Answers]]) -> dict[str, dict[str, LeftOut]]:

@@ -51,9 +51,9 @@ def fit(
 ) -> Fitted:
     """Train the network in place through every phase of `loop` (`params.train` unless given), and return the best averaged weights.
 
-    Best is the least validation loss, or without validation the latest. Each phase starts from the best weights so far. With `state` it goes on from that file where there is one of this
-    `fingerprint`, and removes it in the end: the same weights as without a break, bit by bit, on the same machine with the same number of
-    threads; elsewhere sums round differently. Raises `CheckFailed` when the loss is no number any more.
+    Best is the least validation loss, or without validation the latest. Each phase starts from the best weights so far. With `state` it goes on
+    from that file where there is one of this `fingerprint`, and removes it in the end: the same weights as without a break, bit by bit, on the
+    same machine with the same number of threads; elsewhere sums round differently. Raises `CheckFailed` when the loss is no number any more.
     """
     training = _Training(network, data, params, loop or params.train, ordered_map, state, fingerprint, watch or Quiet())
     training.run()

@@ -22,7 +22,7 @@ from training.metrics import Bools, Floats, Ints
 from training.served import UNKNOWN, Image, Refused, Seen, served
 
 BRANCHES = ("fused", "cnn", "vit", "fft")
-BATCH_SIZE = 25
+BATCH_SIZE = 2  # images: larger ones only make torch ask for fresh memory (25 took twice as long on CPU)
 _SHOWN = 5
 
 Features = NDArray[np.float32]
@@ -106,28 +106,6 @@ class Answers:
     def known(self) -> "Answers":
         """Return the answers to images of classes that the network was taught."""
         return self.where(self.labels != UNKNOWN)
-
-
-def together(parts: Sequence[Answers]) -> Answers:
-    """Return the answers to several sets of images under one condition as one; all with novelty and features, or all without."""
-    first = parts[0]
-    starts = np.cumsum([0, *(len(part.images) for part in parts[:-1])])
-    return replace(
-        first,
-        images=tuple(image for part in parts for image in part.images),
-        refused=tuple(item for part in parts for item in part.refused),
-        branches={
-            name: Rows(
-                np.concatenate([part.branches[name].logits for part in parts]),
-                np.concatenate(
-                    [part.branches[name].image_of + start for part, start in zip(parts, starts, strict=True)]
-                ),
-            )
-            for name in first.branches
-        },
-        novelty=_joined([part.novelty for part in parts]),
-        joint=_joined([part.joint for part in parts]),
-    )
 
 
 @torch.inference_mode()

@@ -21,8 +21,10 @@ def simulate(
     out_dir: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the images and manifest.csv.")],
     seed: Annotated[int, typer.Option(help="Equal seeds give equal bytes, whatever the number of processes.")] = 7,
     scenes: Annotated[int, typer.Option(min=0, help="Training scenes, one image a class each.")] = 160,
-    calibration_scenes: Annotated[int, typer.Option(min=0)] = 40,
-    test_scenes: Annotated[int, typer.Option(min=0)] = 60,
+    calibration_scenes: Annotated[
+        int, typer.Option(min=0, help="Scenes of the split that temperatures and thresholds are fitted on.")
+    ] = 40,
+    test_scenes: Annotated[int, typer.Option(min=0, help="Scenes of the test split.")] = 60,
     held_out_scenes: Annotated[
         int | None,
         typer.Option(

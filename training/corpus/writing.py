@@ -47,7 +47,11 @@ class CorpusOrder:
                 remedy=f"Hold out another one of {', '.join(FURTHER_FAMILIES)}, or train without it.",
             )
         if wrong := [split for split, count in self.scenes.items() if not 0 <= count <= SCENES_A_SPLIT]:
-            raise UsageError(f"{', '.join(wrong)}: at most {SCENES_A_SPLIT} scenes, and none below 0")
+            raise UsageError(
+                f"{', '.join(wrong)}: at most {SCENES_A_SPLIT} scenes, and none below 0",
+                why="the scenes of each split have numbers of their own, so that no two splits share one",
+                remedy="Ask for fewer, or make a second corpus with another --seed.",
+            )
 
     def jobs(self) -> Iterator[tuple[str, int]]:
         """Yield (split, scene) of everything that is to be made, split by split."""

@@ -81,7 +81,7 @@ def headline_of(
     laundered = sets["test"][LAUNDERED]
     found["coverage_at_2_percent_risk_laundered"] = laundered.which.coverage_at_2_percent_risk.value
     if laundered.decisions:
-        found["false_positive_rate_laundered"] = laundered.decisions.false_positive_rate.value
+        found["false_positive_rate_laundered"] = laundered.decisions.false_positive_rate.found.value
     if laundered.label_sets:
         found["label_set_coverage_laundered"] = laundered.label_sets.coverage.value
     for split, parts in sets.items():

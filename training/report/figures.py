@@ -29,6 +29,7 @@ from training.metrics import (
     roc,
     tpr_at_fpr,
 )
+from training.promises import kept_range
 from training.report.schema import (
     Bin,
     Branch,
@@ -39,6 +40,7 @@ from training.report.schema import (
     FixedFpr,
     LabelSets,
     Pair,
+    Promise,
     Selective,
     SetFigures,
     Shares,
@@ -63,6 +65,7 @@ class Rules:
     abstention: Abstention | None
     seed: int
     rounds: int
+    calibration_units: int | None = None  # of the split that the rules were fitted on, where it is at hand
 
 
 def set_figures(answers: Answers, rules: Rules, without: Mapping[str, Floats] | None = None) -> SetFigures:
@@ -149,6 +152,22 @@ def share(hits: Bools, units: Groups, rules: Rules) -> Figure:
     return a_figure(float(hits.mean()), edges, n=len(hits))
 
 
+def promise(answers: Answers, hits: Bools, asked: float, images: int, rules: Rules) -> Promise:
+    """Hold a promised rate against what is found; `images` is what its threshold was fitted on.
+
+    The range is given for the condition of the calibration only, and counts units, as if the images of one stood or fell together.
+    """
+    assert rules.abstention is not None
+    rested_on = images if rules.calibration_units is None else min(images, rules.calibration_units)
+    expected = kept_range(asked, rested_on, len(np.unique(answers.units)))
+    same = answers.condition == rules.abstention.fitted_on
+    return Promise(
+        asked=rounded(asked),
+        found=share(hits, answers.units, rules),
+        kept_95=_pair(expected) if same else None,
+    )
+
+
 def shares_of(verdicts: Verdicts, answers: Answers, rules: Rules) -> Shares:
     """Return what became of a set of images under the checkpoint's rules."""
     units = answers.units
@@ -232,15 +251,19 @@ def _decisions(answers: Answers, rules: Rules, p_ai: Floats, is_ai: Bools) -> De
     verdicts = verdicts_of(answers, rules.temperatures, rules.abstention)
     units = answers.units
     found = share(p_ai[is_ai] >= rule.ai_from, units[is_ai], rules)
-    accused = share(p_ai[~is_ai] >= rule.ai_from, units[~is_ai], rules)
+    accused = promise(answers.where(~is_ai), p_ai[~is_ai] >= rule.ai_from, rule.false_positive_rate, rule.reals, rules)
+    novelty = rules.abstention.novelty
     return Decisions(
         false_positive_rate=accused,
-        false_positive_rate_asked=rule.false_positive_rate,
-        false_negative_rate=share(p_ai[is_ai] <= rule.real_to, units[is_ai], rules),
-        false_negative_rate_asked=rule.false_negative_rate,
+        false_negative_rate=promise(
+            answers.where(is_ai), p_ai[is_ai] <= rule.real_to, rule.false_negative_rate, rule.generated, rules
+        ),
+        false_rejection_rate=None
+        if novelty is None
+        else promise(answers, verdicts.novel, novelty.false_rejection_rate, novelty.images, rules),
         photographs=shares_of(verdicts.where(~is_ai), answers.where(~is_ai), rules),
         generated=shares_of(verdicts.where(is_ai), answers.where(is_ai), rules),
-        precision_at_prevalence={f"{rate:g}": _precision(rate, found, accused) for rate in PREVALENCES},
+        precision_at_prevalence={f"{rate:g}": _precision(rate, found, accused.found) for rate in PREVALENCES},
     )
 
 
@@ -264,7 +287,9 @@ def _label_sets(probs: Floats, labels: Ints, answers: Answers, rules: Rules) -> 
         lambda rows: {"size": float(sizes[rows].mean())}, answers.units, seed=rules.seed, rounds=rules.rounds
     )
     return LabelSets(
-        asked=rules.abstention.conformal.coverage,
+        missed=promise(
+            answers, ~held, 1 - rules.abstention.conformal.coverage, rules.abstention.conformal.images, rules
+        ),
         coverage=share(held, answers.units, rules),
         mean_size=a_figure(float(sizes.mean()), edges.get("size")),
         single=rounded((sizes == 1).mean()),

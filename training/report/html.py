@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from training.conditions import CLEAN, JPEG, LAUNDERED, RESIZE, SCREENSHOT, WEBP
 from training.report import plots
 from training.report.examples import Shown
-from training.report.schema import REPORT, REPORT_HTML, Figure, Report, SetFigures
+from training.report.schema import REPORT, REPORT_HTML, Figure, Promise, Report, SetFigures
 
 UNDEFINED = TO = "\N{EN DASH}"
 _EXACT_FROM: Final = 200  # images, from which a third digit is more than noise
@@ -35,7 +36,7 @@ def render(report: Report, shown: Sequence[Shown]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"figure": figure, "edges": edges, "percent": percent, "number": number}
+    environment.filters |= {"figure": figure, "edges": edges, "percent": percent, "number": number, "marked": marked}
     return environment.get_template("card.html.j2").render(
         r=report,
         test=report.sets["test"],
@@ -44,9 +45,26 @@ def render(report: Report, shown: Sequence[Shown]) -> str:
         others={name: parts for name, parts in report.sets.items() if name != "test"},
         pictures=pictures(report),
         shown=shown,
+        promises=promises(report),
         simulated=report.checkpoint.kind == "demo_simulated",
         class_short={name: name.replace("_", " ") for name in report.checkpoint.classes},
     )
+
+
+def promises(report: Report) -> list[tuple[str, Promise]]:
+    """Return every promised rate on the test images that arrive as those of the calibration did, with words for it."""
+    rules = report.checkpoint.abstention
+    figures = report.sets["test"].get(rules["fitted_on"]) if rules else None
+    if figures is None or figures.decisions is None:
+        return []
+    decisions, sets = figures.decisions, figures.label_sets
+    found = {
+        "photographs called AI": decisions.false_positive_rate,
+        "generated images called real": decisions.false_negative_rate,
+        "images of known classes called novel": decisions.false_rejection_rate,
+        "label sets without the true class": sets.missed if sets else None,
+    }
+    return [(words, one) for words, one in found.items() if one is not None]
 
 
 def pictures(report: Report) -> dict[str, str]:
@@ -81,19 +99,30 @@ def number(value: float | None, n: int = _EXACT_FROM) -> str:
 
 def edges(value: Figure | None) -> str:
     """Return the interval that takes units as a whole, else Wilson's; nothing where there is none."""
-    pair = None if value is None else value.bootstrap_95 or value.wilson_95
+    pair = None if value is None else interval_of(value)
     return "" if pair is None else f"{pair[0]:.2f}{TO}{pair[1]:.2f}"
 
 
-def percent(value: float | None) -> str:
-    """Return a share in percent, without digits that few images cannot carry."""
-    return (
-        UNDEFINED
-        if value is None
-        else f"{100 * value:.0f} %"
-        if value >= _SMALL or value == 0
-        else f"{100 * value:.1f} %"
+def interval_of(value: Figure) -> tuple[float, float] | None:
+    """Return the bootstrap's interval, or Wilson's where none or all of the images count: drawing them again then gives no width."""
+    if value.bootstrap_95 is None or (value.wilson_95 is not None and value.bootstrap_95[0] == value.bootstrap_95[1]):
+        return value.wilson_95
+    return value.bootstrap_95
+
+
+def marked(text: str) -> Markup:
+    """Return a remark with what stands between backticks as code."""
+    parts = [escape(part) for part in text.split("`")]
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if number % 2 else part for number, part in enumerate(parts)
     )
+
+
+def percent(value: float | None) -> str:
+    """Return a share in percent: one digit under 10 %, none above."""
+    if value is None:
+        return UNDEFINED
+    return f"{100 * value:.{0 if value >= _SMALL else 1}f}".removesuffix(".0") + " %"
 
 
 def _hardest(test: Mapping[str, SetFigures]) -> list[str]:

@@ -24,49 +24,58 @@ MAX_PROBABILITY: Final = "max_probability"
 ENERGY: Final = "energy"
 
 
-def open_set_figures(known: Answers, unknown: Answers, rules: Rules, names: Mapping[str, str]) -> OpenSetFigures:
+def open_set_figures(
+    known: Answers, beside: Answers | None, unknown: Answers, rules: Rules, names: Mapping[str, str]
+) -> OpenSetFigures:
     """Hold answers to images of unknown classes against those to known ones, both under one condition.
 
-    `names` is the class of each file: what an unknown generator is called. Intervals draw units of both sides again.
+    `beside` are photographs of the same scenes and sources as the unknown: with them it is asked whether the unknown are told from photographs
+    at all. `names` is the class of each file: what an unknown generator is called. Intervals draw units of all sides again.
     """
-    scores = [score_table(side, rules) for side in (known, unknown)]
+    inside, outside = (score_table(side, rules) for side in (known, unknown))
     right = known.probs(rules.temperatures).argmax(axis=1) == known.labels
-    p_ai = [1 - side.probs(rules.temperatures)[:, known.classes.index(REAL)] for side in (known, unknown)]
-    units = np.concatenate([np.char.add("known ", known.units), np.char.add("unknown ", unknown.units)])
-    count, is_ai = len(known.images), known.is_ai
+    photographs = [part for part in (known.where(~known.is_ai), beside) if part is not None and len(part.images)]
+    cleared = np.concatenate([_p_ai(part, rules) for part in photographs]) if photographs else np.empty(0)
+    suspected = _p_ai(unknown, rules)
+    units = np.concatenate(
+        [
+            np.char.add("known ", known.units),
+            np.char.add("unknown ", unknown.units),
+            np.char.add("known ", known.units[~known.is_ai]),
+            *([np.char.add("unknown ", beside.units)] if beside is not None and len(beside.images) else []),
+        ]
+    )
+    first, second = len(known.images), len(known.images) + len(unknown.images)
+    is_ai = known.is_ai
 
     def measure(rows: Ints) -> dict[str, float]:
-        ours, theirs = rows[rows < count], rows[rows >= count] - count
+        ours, theirs = rows[rows < first], rows[(rows >= first) & (rows < second)] - first
         found = {}
-        for name, (inside, outside) in ((name, (scores[0][name], scores[1][name])) for name in scores[0]):
-            found[f"all {name}"] = separation(inside[ours], outside[theirs])
-            found[f"generated {name}"] = separation(inside[ours[is_ai[ours]]], outside[theirs])
-            found[f"oscr {name}"] = oscr(-inside[ours], right[ours], -outside[theirs])
-        found["detected"] = separation(p_ai[0][ours[~is_ai[ours]]], p_ai[1][theirs])
+        for name in inside:
+            found[f"all {name}"] = separation(inside[name][ours], outside[name][theirs])
+            found[f"generated {name}"] = separation(inside[name][ours[is_ai[ours]]], outside[name][theirs])
+            found[f"oscr {name}"] = oscr(-inside[name][ours], right[ours], -outside[name][theirs])
+        found["detected"] = separation(cleared[rows[rows >= second] - second], suspected[theirs])
         return found
 
     values = measure(np.arange(len(units)))
     edges = cluster_bootstrap(measure, units, seed=rules.seed, rounds=rules.rounds)
 
     def table(kind: str) -> dict[str, Figure]:
-        return {name: a_figure(values[f"{kind} {name}"], edges.get(f"{kind} {name}")) for name in scores[0]}
+        return {name: a_figure(values[f"{kind} {name}"], edges.get(f"{kind} {name}")) for name in inside}
 
-    shares = rejected = asked = None
-    if rules.abstention is not None and rules.abstention.novelty is not None:
+    shares = None
+    if rules.abstention is not None:
         shares = shares_of(verdicts_of(unknown, rules.temperatures, rules.abstention), unknown, rules)
-        rejected = share(verdicts_of(known, rules.temperatures, rules.abstention).novel, known.units, rules)
-        asked = rules.abstention.novelty.false_rejection_rate
     return OpenSetFigures(
         unknown=len(unknown.images),
-        known=count,
+        known=first,
         by_generator=dict(sorted(Counter(names[image.name] for image in unknown.images).items())),
         auroc=table("all"),
         auroc_against_generated=table("generated"),
         oscr=table("oscr"),
         detected=a_figure(values["detected"], edges.get("detected")),
         shares=shares,
-        rejected_known=rejected,
-        rejected_known_asked=asked,
     )
 
 
@@ -74,7 +83,7 @@ def left_out_figures(probed: Probed, rules: Rules) -> LeftOut:
     """Return how well a class is told from the others by a head that never saw it. The head is not calibrated: temperature 1."""
     plain = replace(rules, temperatures=Temperatures(), abstention=None)
     names = dict.fromkeys((image.name for image in probed.unknown.images), "")
-    figures = open_set_figures(probed.known, probed.unknown, plain, names)
+    figures = open_set_figures(probed.known, None, probed.unknown, plain, names)
     right = probed.known.probs(plain.temperatures).argmax(axis=1) == probed.known.labels
     return LeftOut(
         known_accuracy=share(right, probed.known.units, plain),
@@ -100,3 +109,7 @@ def separation(known: Floats, unknown: Floats) -> float:
 def only_unknown(answers: Answers) -> Answers:
     """Return the answers to images of classes that were never taught."""
     return answers.where(answers.labels == UNKNOWN)
+
+
+def _p_ai(answers: Answers, rules: Rules) -> Floats:
+    return np.asarray(1 - answers.probs(rules.temperatures)[:, answers.classes.index(REAL)])

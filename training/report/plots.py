@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -57,8 +57,8 @@ def roc(sets: Named) -> str:
     def draw(axes: Axes) -> None:
         least = min((1 / max(1, _photographs(figures)) for figures in sets.values()), default=0.01)
         for number, (name, figures) in enumerate(sets.items()):
-            points = [(max(x, least / 2), y) for x, y in figures.roc]
-            _line(axes, number, points, name)
+            points = [(max(x, least / 2), y) for x, y in figures.roc[1:]]
+            _line(axes, number, points, name, drawstyle="steps-post")
         axes.set_xscale("log")
         for rate in (0.001, 0.01):
             if rate >= least / 2:
@@ -169,11 +169,18 @@ def _svg(draw: Any, title: str, *, wide: bool = False) -> str:
     width, height = (6.4, 3.2) if wide else (4.4, 3.4)
     view = f'viewBox="0 0 {width * 72:g} {height * 72:g}"'
     assert view in opening
-    return f'<svg role="img" aria-label="{title}" {view} xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">{rest}'
+    kind = "wide" if wide else "plot"
+    return f'<svg class="{kind}" role="img" aria-label="{title}" {view} xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">{rest}'
 
 
 def _line(
-    axes: Axes, number: int, points: Sequence[Pair] | Sequence[tuple[float, float]], label: str, marker: str = ""
+    axes: Axes,
+    number: int,
+    points: Sequence[Pair],
+    label: str,
+    *,
+    marker: str = "",
+    drawstyle: Literal["default", "steps-post"] = "default",
 ) -> None:
     axes.plot(
         [x for x, _ in points],
@@ -182,6 +189,7 @@ def _line(
         linestyle=_DASHES[number % len(_DASHES)],
         marker=marker,
         markersize=3,
+        drawstyle=drawstyle,
         label=label,
     )
 

@@ -87,13 +87,31 @@ class Shares(Part):
     novel: Figure = Field(description="over the threshold of novelty, whatever the verdict")
 
 
+class Promise(Part):
+    """A rate that the checkpoint was asked to keep, and what it is on these images.
+
+    `kept_95` is where the found rate lies in 95 of 100 such tests when the promise is kept, given how few units the threshold and the test rest
+    on. Promises are for images that arrive as those of the calibration did; under other conditions there is no such range.
+    """
+
+    asked: float
+    found: Figure
+    kept_95: Pair | None = None
+
+    @property
+    def kept(self) -> bool | None:
+        """Whether the found rate is in the range or below it, for a promise is a limit; None where there is no range."""
+        if self.kept_95 is None or self.found.value is None:
+            return None
+        return self.found.value <= self.kept_95[1]
+
+
 class Decisions(Part):
     """The rule that the checkpoint carries, held against these images."""
 
-    false_positive_rate: Figure = Field(description="share of photographs whose evidence reaches ai_from")
-    false_positive_rate_asked: float
-    false_negative_rate: Figure = Field(description="share of generated images whose evidence is at or under real_to")
-    false_negative_rate_asked: float
+    false_positive_rate: Promise = Field(description="share of photographs whose evidence reaches ai_from")
+    false_negative_rate: Promise = Field(description="share of generated images whose evidence is at or under real_to")
+    false_rejection_rate: Promise | None = Field(description="share over the threshold of novelty")
     photographs: Shares
     generated: Shares
     precision_at_prevalence: dict[str, Figure] = Field(
@@ -104,7 +122,7 @@ class Decisions(Part):
 class LabelSets(Part):
     """Conformal label sets: how often they hold the true class, and what that costs."""
 
-    asked: float
+    missed: Promise = Field(description="share of images whose true class is not in the set")
     coverage: Figure
     mean_size: Figure
     single: float = Field(description="share of sets with one label")
@@ -164,8 +182,6 @@ class OpenSetFigures(Part):
     oscr: dict[str, Figure]
     detected: Figure = Field(description="AUROC of real against the unknown generators: is it AI at all?")
     shares: Shares | None = None
-    rejected_known: Figure | None = Field(default=None, description="share of the known over the threshold of novelty")
-    rejected_known_asked: float | None = None
 
 
 class LeftOut(Part):

@@ -61,11 +61,25 @@ def test_every_command_and_every_option_says_what_it_is_for(path):
 def test_the_promised_commands_are_there():
     """The list that the README and the issue name."""
     assert {" ".join(path) for path in commands()} == {
-        *("demo", "classify", "explain", "publish", "watch", "worker", "drift-worker", "doctor", "audit", "outcome", "verify"),
+        *(
+            "demo",
+            "classify",
+            "explain",
+            "publish",
+            "watch",
+            "worker",
+            "drift-worker",
+            "doctor",
+            "audit",
+            "outcome",
+            "verify",
+        ),
         *("dev up", "dev down", "dev status", "topics plan", "topics apply", "storage init"),
         *("dlq list", "dlq show", "dlq replay", "config show", "topics acls", "storage policies"),
         *("model list", "model show", "model publish", "model promote", "model rollback"),
-        *("model compare", "model export"),
+        *("model compare", "model export", "narrate"),
+        *("data simulate", "data download", "data manifest", "data split", "data audit"),
+        *("train", "finetune", "tune", "calibrate", "evaluate", "gate"),
     }
 
 

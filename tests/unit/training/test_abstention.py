@@ -51,31 +51,24 @@ def report(tmp_path_factory):
         torch.set_num_threads(threads)
 
 
-def holds(asked, figure):
-    low, high = figure.wilson_95
-    return low <= asked <= high
-
-
 @pytest.mark.slow
 def test_photographs_are_accused_as_often_as_was_allowed(report):
-    """The asked rate lies in the interval of what is found, or what is found is below it: the promise is one-sided."""
-    found = report.sets["test"]["laundered"].decisions.false_positive_rate
-    assert found.value <= 0.1 or holds(0.1, found)
+    """In the range that a kept promise has on thirty scenes."""
+    assert report.sets["test"]["laundered"].decisions.false_positive_rate.kept
 
 
 @pytest.mark.slow
 def test_label_sets_hold_the_true_class_as_often_as_promised(report):
-    """Within the interval, on images laundered like those of the calibration."""
+    """On images laundered like those of the calibration."""
     sets = report.sets["test"]["laundered"].label_sets
-    assert holds(0.85, sets.coverage)
+    assert sets.missed.kept
     assert sets.mean_size.value > 1
 
 
 @pytest.mark.slow
 def test_the_known_are_rejected_as_often_as_was_allowed(report):
-    """Laundered: within the interval or below."""
-    figures = report.open_set["laundered"]
-    assert figures.rejected_known.value <= 0.1 or holds(0.1, figures.rejected_known)
+    """Images of known classes over the threshold of novelty."""
+    assert report.sets["test"]["laundered"].decisions.false_rejection_rate.kept
 
 
 @pytest.mark.slow

@@ -66,8 +66,8 @@ def test_the_rule_s_rates_by_hand(judged):
     p_ai, ai = 1 - probs[:, 0], labels != 0
     accused, found = (p_ai[~ai] >= 0.6).mean(), (p_ai[ai] >= 0.6).mean()
     decisions = figures.decisions
-    assert decisions.false_positive_rate.value == pytest.approx(accused, abs=1e-4)
-    assert decisions.false_negative_rate.value == pytest.approx((p_ai[ai] <= 0.4).mean(), abs=1e-4)
+    assert decisions.false_positive_rate.found.value == pytest.approx(accused, abs=1e-4)
+    assert decisions.false_negative_rate.found.value == pytest.approx((p_ai[ai] <= 0.4).mean(), abs=1e-4)
     expected = 0.05 * found / (0.05 * found + 0.95 * accused)
     assert decisions.precision_at_prevalence["0.05"].value == pytest.approx(expected, abs=1e-4)
     low, high = decisions.precision_at_prevalence["0.05"].wilson_95
@@ -112,7 +112,7 @@ def test_open_set_figures_are_scikit_learns():
     """Unknown above known by each score; against generators only without the photographs."""
     known, unknown = answers(), answers(30, seed=1, unknown=True)
     names = {image.name: "other" for image in unknown.images}
-    figures = open_set_figures(known, unknown, RULES, names)
+    figures = open_set_figures(known, None, unknown, RULES, names)
     truth = np.repeat([0, 1], [60, 30])
     novelty = np.concatenate([known.novelty, unknown.novelty])
     sure = np.concatenate([part.probs(RULES.temperatures).max(1) for part in (known, unknown)])
@@ -121,7 +121,12 @@ def test_open_set_figures_are_scikit_learns():
     kept = np.concatenate([known.is_ai, np.ones(30, bool)])
     expected = roc_auc_score(truth[kept], novelty[kept])
     assert figures.auroc_against_generated["novelty"].value == pytest.approx(expected, abs=1e-4)
-    assert figures.rejected_known.value == pytest.approx((known.novelty > 1.5).mean(), abs=1e-4)
+    photographs = np.concatenate([1 - known.probs(RULES.temperatures)[~known.is_ai, 0]])
+    suspected = 1 - unknown.probs(RULES.temperatures)[:, 0]
+    truth = np.repeat([0, 1], [len(photographs), 30])
+    assert figures.detected.value == pytest.approx(
+        roc_auc_score(truth, np.concatenate([photographs, suspected])), abs=1e-4
+    )
     assert figures.shares.novel.value == pytest.approx((unknown.novelty > 1.5).mean(), abs=1e-4)
     assert figures.oscr["novelty"].value <= figures.auroc["novelty"].value
 

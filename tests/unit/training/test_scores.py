@@ -3,7 +3,7 @@ import pytest
 
 from model.config import Temperatures
 from schemas.errors import UsageError
-from training.scores import Answers, Rows, together
+from training.scores import Answers, Rows
 from training.served import UNKNOWN, Image, Refused, served
 
 CLASSES = ("real", "flux")
@@ -45,16 +45,6 @@ def test_the_known_are_those_of_a_class_that_was_taught():
     assert [one.name for one in three().known().images] == ["a", "b"]
     assert three().units.tolist() == ["one", "two", "two"]
     assert three().is_ai.tolist() == [False, True, True]
-
-
-def test_two_sets_become_one():
-    """As if they had been judged together."""
-    answers = three()
-    split = together([answers.where(np.array([True, False, False])), answers.where(np.array([False, True, True]))])
-    assert split.images == answers.images
-    assert split.branches["fused"].image_of.tolist() == answers.branches["fused"].image_of.tolist()
-    assert split.probs(Temperatures()) == pytest.approx(answers.probs(Temperatures()))
-    assert split.novelty.tolist() == answers.novelty.tolist()
 
 
 def test_the_shift_moves_the_ensemble_only():
