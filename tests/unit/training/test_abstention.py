@@ -10,6 +10,8 @@ from training.manifest import Manifest
 from training.params import CalibrateParams, EvaluateParams, ModelParams, Params, Phase, TrackingParams, TrainParams
 from training.train import Surroundings, train
 
+pytestmark = pytest.mark.timeout(900)  # the first test pays for what its fixture makes
+
 PARAMS = Params(
     model=ModelParams(
         cnn=Backbone(name="test_efficientnet"),

@@ -13,6 +13,8 @@ from training.labelled import labelled_rows
 from training.manifest import Manifest, Row
 from training.manifest_build import build_manifest
 
+pytestmark = pytest.mark.timeout(900)  # the first test pays for what its fixture makes
+
 SHARED = Path(__file__).parents[4] / "shared" / "data"
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason=f"the shared pictures are not at {SHARED}")
 

@@ -20,6 +20,8 @@ from training.params import CalibrateParams
 from training.scores import answers
 from training.served import arrived
 
+pytestmark = pytest.mark.timeout(900)  # the first test pays for what its fixture makes
+
 PARAMS = CalibrateParams(false_positive_rate=0.1, false_negative_rate=0.1, coverage=0.8)
 
 

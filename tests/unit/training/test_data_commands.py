@@ -8,6 +8,8 @@ from streams.cli.main import app
 from training.corpus.files import jpeg, png
 from training.manifest import SPLITS, read_manifest
 
+pytestmark = pytest.mark.timeout(900)  # the first test pays for what its fixture makes
+
 NUMBERS = ("--scenes", "2", "--calibration-scenes", "1", "--test-scenes", "1")
 
 

@@ -17,6 +17,8 @@ from training.params import CalibrateParams, EvaluateParams, Params
 from training.report.html import render, write_report
 from training.report.schema import Report, read_report
 
+pytestmark = pytest.mark.timeout(900)  # the first test pays for what its fixture makes
+
 PARAMS = Params(
     evaluate=EvaluateParams(
         bootstrap=30, jpeg_qualities=(90, 50), webp_qualities=(80,), resize_factors=(0.5,), examples=4

@@ -14,6 +14,8 @@ from training.phases import learning
 from training.start import config_of, new_network
 from training.watch import Quiet
 
+pytestmark = pytest.mark.timeout(900)  # the first test pays for what its fixture makes
+
 
 @pytest.fixture(scope="module", autouse=True)
 def _one_thread():

@@ -10,6 +10,8 @@ from training.probe import leave_out
 from training.scores import Answers, Rows
 from training.served import UNKNOWN, Image
 
+pytestmark = pytest.mark.timeout(900)  # the first test pays for what its fixture makes
+
 CLASSES = ("real", "dalle3", "flux")
 
 

@@ -9,6 +9,8 @@ from training.report.open_set import open_set_figures
 from training.scores import Answers, Rows
 from training.served import UNKNOWN, Image
 
+pytestmark = pytest.mark.timeout(900)  # the first test pays for what its fixture makes
+
 CLASSES = ("real", "dalle3", "flux")
 ABSTENTION = Abstention(
     fitted_on="laundered",

@@ -9,6 +9,8 @@ from model.network import build
 from schemas.errors import CheckpointRefused
 from training.start import config_of, grown, network_of, new_network
 
+pytestmark = pytest.mark.timeout(900)  # the first test pays for what its fixture makes
+
 CONFIG = config_of(TINY_MODEL, ("real", "flux", "dalle3"))
 POLICY = "crops5-224-native-v1"
 

@@ -7,6 +7,8 @@ from training.items import training_set
 from training.params import Phase, TuneParams
 from training.tune import fragment, searched, tune
 
+pytestmark = pytest.mark.timeout(900)  # the first test pays for what its fixture makes
+
 DRAWN = {
     "rate_of_0_head": 0.5,
     "rate_of_1_top": 2.0,
