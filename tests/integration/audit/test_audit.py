@@ -75,10 +75,23 @@ async def another_header(stage):
     }
 
 
+class EitherOf:
+    """Equal to one of several places: which of two records is read first is chance."""
+
+    def __init__(self, *places):
+        self.places = places
+
+    def __eq__(self, other):
+        return other in self.places
+
+    def __hash__(self):
+        return hash(self.places)
+
+
 async def both(stage):
     """A dead letter lies beside a verdict."""
     await stage.write(letter_of(stage.images[0], R0))
-    return {"both": (R0, f"{LETTERS}/0/1"), "differs_from_stored": (R0, object_key(R0))}
+    return {"both": (R0, EitherOf(f"{LETTERS}/0/1", f"{VERDICTS}/0/0")), "differs_from_stored": (R0, object_key(R0))}
 
 
 async def stored_otherwise(stage):

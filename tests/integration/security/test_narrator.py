@@ -30,7 +30,10 @@ async def test_words_are_published_by_a_narrator_of_its_own_user(secured):
     async with AIOKafkaProducer(bootstrap_servers=secured.broker.address) as producer:
         found = doubtful()
         await producer.send_and_wait(
-            "deeptrace.verdicts.v1", found.to_bytes(), key=record_key(found.tenant, found.image_id)
+            "deeptrace.verdicts.v1",
+            found.to_bytes(),
+            key=record_key(found.tenant, found.image_id),
+            headers=[("ce_id", found.outcome_id.encode())],  # as a worker does: others count what lies on this topic
         )
     async with FakeClaude() as fake:
         narrator = start(secured, fake, "narrator.log")
