@@ -27,6 +27,11 @@ TABLES: Final = ("p_generator_given_ai", "label_set", "per_class_probs")
 TABLES_LEFT_OUT: Final = "tables_left_out"
 
 
+def is_simulated(training_data: str) -> bool:
+    """Whether a model of this `training_data` was trained on simulated images: its verdicts say nothing about real generators."""
+    return training_data.startswith("simulated")
+
+
 class JudgedObject(Message):
     """The bytes that were judged. `sha256` is of the fetched bytes and is the identity; an etag is not a hash."""
 

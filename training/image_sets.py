@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from schemas.errors import UsageError
 from training.items import units_of
-from training.manifest import Manifest, Row
+from training.manifest import Manifest
 from training.served import UNKNOWN, Image
 
 UNSEEN_GENERATOR = "unseen_generator"
@@ -55,8 +55,3 @@ def drawn(images: Sequence[Image], most_a_class: int, *, seed: int) -> list[Imag
             taken[image.label] += 1
             chosen.add(image.name)
     return [image for image in images if image.name in chosen]
-
-
-def generators_of(rows: Iterable[Row]) -> dict[str, str]:
-    """Return the class of each file by name: what an image of an unknown class is called in a report."""
-    return {row.file: row.label for row in rows}

@@ -13,6 +13,7 @@ from rich.table import Table
 from schemas import topics
 from schemas.image_ref import ImageRef, ObjectRef, Want
 from schemas.incoming import Record
+from schemas.verdict import is_simulated
 from streams.assembly import make_classifier, make_decoders
 from streams.cli.console import AsJson, err, out, print_json, printable
 from streams.cli.console import settings as read_settings
@@ -22,7 +23,6 @@ from streams.objects import Objects
 from streams.outcomes import Outcome
 from streams.pipeline import Delivery, Pipeline
 from streams.publishing import files_under
-from streams.releases.loading import SIMULATED
 from streams.settings import Settings
 from streams.verdict_words import confidence, one_of, why
 
@@ -48,9 +48,7 @@ def classify(
     def show(path: Path, outcome: Outcome) -> None:
         nonlocal bad, simulated
         bad += outcome.error is not None
-        simulated = simulated or (
-            outcome.verdict is not None and outcome.verdict.model.training_data.startswith(SIMULATED)
-        )
+        simulated = simulated or (outcome.verdict is not None and is_simulated(outcome.verdict.model.training_data))
         if as_json:
             print_json(_as_json(path, outcome))
         else:

@@ -12,7 +12,7 @@ from schemas import topics
 from schemas.errors import CheckFailed, UsageError
 from schemas.image_ref import ImageRef, ObjectRef, Want
 from schemas.incoming import Record
-from schemas.verdict import Verdict
+from schemas.verdict import Verdict, is_simulated
 from streams.assembly import make_classifier, make_decoders
 from streams.cli.console import AsJson, err, out, print_error, print_json
 from streams.cli.console import settings as read_settings
@@ -96,7 +96,7 @@ def _explain(
         measured = "" if one.faithfulness is None else f"faithfulness {signed(one.faithfulness)}"
         out.print(f"  {one.part:<9} {one.method:<19} {one.status:<12} {measured}", highlight=False)
     out.print(f"figure in {path}", markup=False, highlight=False, soft_wrap=True)
-    if verdict.model.training_data.startswith("simulated"):
+    if is_simulated(verdict.model.training_data):
         err.print(WARNING, style="yellow")
 
 

@@ -8,8 +8,7 @@ from PIL import Image
 from model.explain.explanation import Explanation, PartMap
 from model.explain.figure import Bars, Header, Panel, figure
 from model.pixels import Bytes
-from schemas.verdict import Verdict
-from streams.releases.loading import SIMULATED
+from schemas.verdict import Verdict, is_simulated
 
 WARNING: Final = "Judged by a checkpoint trained on simulated images: it says nothing about true generators."
 
@@ -70,7 +69,7 @@ def _header(verdict: Verdict, explanation: Explanation) -> Header:
             f"model {model.version} ({model.sha256[:12]}), calibration {model.calibration_id}, pixels {model.preprocess_id}; image sha256 {verdict.object.sha256[:12]}",
             "Faithfulness: how much further the probability falls without what the map calls hottest than without random parts as large. 0 is chance; at or under it a map is withheld.",
         ),
-        warning=WARNING if model.training_data.startswith(SIMULATED) else "",
+        warning=WARNING if is_simulated(model.training_data) else "",
     )
 
 

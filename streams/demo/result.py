@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from schemas.verdict import Verdict
+from schemas.verdict import Verdict, is_simulated
 from schemas.window import DriftAlert, WindowSummary
 from streams.demo.gallery import Shown
 from streams.demo.sending import Sent
@@ -67,7 +67,7 @@ class DemoResult:
     @property
     def is_simulated(self) -> bool:
         """Whether a verdict came from a checkpoint that was trained on simulated images."""
-        return any(shown.verdict.model.training_data.startswith("simulated") for shown in self.shown)
+        return any(is_simulated(shown.verdict.model.training_data) for shown in self.shown)
 
     @property
     def problems(self) -> list[str]:

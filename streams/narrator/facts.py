@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from schemas.narrative import EvidenceKind
-from schemas.verdict import REASONS, UNKNOWN_GENERATOR, Verdict, VerdictName
+from schemas.verdict import REASONS, UNKNOWN_GENERATOR, Verdict, VerdictName, is_simulated
 
 FLAGS: Final = frozenset(
     "alpha_flattened animated blank cmyk exif_broken icc_converted icc_ignored low_res sixteen_bit".split()
@@ -45,7 +45,7 @@ def facts_of(verdict: Verdict) -> Facts:
         "reasons": sorted(set(REASONS).intersection(verdict.reasons)),
         "model": {
             "kind": verdict.model.kind if verdict.model.kind in KINDS else OTHER,
-            "trained_on_simulated_images": verdict.model.training_data.startswith("simulated"),
+            "trained_on_simulated_images": is_simulated(verdict.model.training_data),
         },
     }
     parts: dict[EvidenceKind, dict[str, Any]] = {

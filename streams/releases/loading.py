@@ -6,10 +6,9 @@ from pathlib import Path
 from model.classifier import Classifier
 from schemas.errors import BatchFailed, CheckpointRefused
 from schemas.release import ReleaseManifest
+from schemas.verdict import is_simulated
 from streams.releases.registry import Registry
 from streams.settings import ModelSettings
-
-SIMULATED = "simulated"
 
 
 def load_release(
@@ -68,7 +67,7 @@ def refuse_simulated(training_data: str, what: str, *, allowed: bool) -> None:
     Raises:
         CheckpointRefused
     """
-    if training_data.startswith(SIMULATED) and not allowed:
+    if is_simulated(training_data) and not allowed:
         raise CheckpointRefused(
             f"{what} was trained on simulated images",
             why="its verdicts say nothing about real generators",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from schemas.errors import CheckFailed, CheckpointRefused, StoreConflict
 from schemas.release import MAX_PREVIOUS, Alias, ReleaseManifest, ReleaseMove
-from streams.releases.loading import SIMULATED
+from schemas.verdict import is_simulated
 from streams.releases.registry import Registry
 
 
@@ -20,7 +20,7 @@ def promote(
         CheckpointRefused: no worker of this release of DeepTrace could serve it, or it was trained on simulated images.
         CheckFailed: the alias points there already, or somebody else has just moved it.
     """
-    if release.training_data.startswith(SIMULATED) and not allow_simulated:
+    if is_simulated(release.training_data) and not allow_simulated:
         raise CheckpointRefused(
             f"{release.name}@{release.version} was trained on simulated images",
             why="its verdicts say nothing about real generators",
