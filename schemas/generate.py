@@ -12,15 +12,17 @@ import orjson
 
 from schemas import retry, topics
 from schemas.base import Message
+from schemas.calibration import CalibrationProfile
 from schemas.dead_letter import ATTEMPTS, CONNECT, ERROR_CODE, OUTCOME_ID
 from schemas.errors import Rejection, Transient, leaves
 from schemas.image_ref import ImageRef
+from schemas.label import Label, Labelled
 from schemas.narrative import Narrative
 from schemas.release import ReleaseManifest, ReleaseMove
 from schemas.settled import SettledOutcome
 from schemas.shadow import ShadowVerdict
 from schemas.verdict import Verdict
-from schemas.window import DriftAlert, Observation, WindowSummary
+from schemas.window import DriftAlert, GeneratorCandidate, Observation, WindowSummary
 
 FOLDER = Path(__file__).parent / "json"
 VERSION = "1.0.0"
@@ -31,12 +33,16 @@ MESSAGES: dict[str, type[Message]] = {
     "observation.v1": Observation,
     "window-summary.v1": WindowSummary,
     "drift-alert.v1": DriftAlert,
+    "generator-candidate.v1": GeneratorCandidate,
     "narrative.v1": Narrative,
+    "label.v1": Label,
+    "labelled.v1": Labelled,
 }
 STORED: dict[str, type[Message]] = {
     "outcome.v1": SettledOutcome,
     "release.v1": ReleaseManifest,
     "release-move.v1": ReleaseMove,
+    "calibration-profile.v1": CalibrationProfile,
 }
 """What lies in the object store, not on a topic."""
 CHANNELS = (
@@ -56,6 +62,19 @@ CHANNELS = (
     (topics.OBSERVATIONS, "observation.v1", "send", "Internal to the drift workers: verdicts keyed by tenant."),
     (topics.WINDOWS, "window-summary.v1", "send", "One closed window of one tenant. Key: tenant."),
     (topics.DRIFT_ALERTS, "drift-alert.v1", "send", "A window that drifted. Key: tenant."),
+    (
+        topics.LABELS,
+        "label.v1",
+        "receive",
+        "What reviewers say about verdicts. Key: `tenant|image_id`.",
+    ),
+    (topics.LABELLED, "labelled.v1", "send", "Labels joined to their verdicts. Key: `tenant|image_id`."),
+    (
+        topics.REPLAYED_VERDICTS,
+        "verdict.v1",
+        "send",
+        "What `deeptrace replay` makes of history: verdicts with `reason` `replay`, kept out of live windows. Key: `tenant|image_id`.",
+    ),
     (topics.EXPLANATIONS, "narrative.v1", "send", "A verdict in words, where a narrator runs. Key: `tenant|image_id`."),
 )
 DEAD_LETTER_HEADERS = (

@@ -10,6 +10,9 @@ OBSERVATIONS = "deeptrace.observations.v1"
 WINDOWS = "deeptrace.windows.v1"
 DRIFT_ALERTS = "deeptrace.drift-alerts.v1"
 EXPLANATIONS = "deeptrace.explanations.v1"
+LABELS = "deeptrace.labels.v1"
+LABELLED = "deeptrace.labelled.v1"
+REPLAYED_VERDICTS = "deeptrace.verdicts.replay.v1"
 
 
 def retry_topic(step: int) -> str:

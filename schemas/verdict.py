@@ -58,11 +58,17 @@ class LabelSet(Message):
 
 
 class Novelty(Message):
-    """How unlike everything the model was taught the image looks: higher is less known, and over `threshold` it is of no known class."""
+    """How unlike everything the model was taught the image looks: higher is less known, and over `threshold` it is of no known class.
+
+    For such an image `nearest` is the class it is least unlike, and `embedding` where it lies among others: 32 signed bytes in base64, a
+    projection of the network's features to be compared by angle, between verdicts of one model only.
+    """
 
     score: float
     threshold: float
     method: str
+    nearest: str | None = None
+    embedding: str | None = None
 
 
 class Stability(Message):
@@ -112,6 +118,8 @@ class ModelStamp(Message):
     calibration_id: str
     preprocess_id: str
     classes: tuple[str, ...]
+    prior: tuple[Unit, ...] | None = None
+    """The share of each class that the probabilities were calibrated for; absent: they are taken as even."""
 
 
 class SourceRecord(Message):
@@ -171,6 +179,9 @@ class Verdict(Message):
     flags: tuple[str, ...] = ()
     status: Literal["ok", "degraded"] = "ok"
     degraded: tuple[str, ...] = ()
+    reason: Literal["replay"] | None = None
+    """`replay`: history judged again by `deeptrace replay`, on a topic of its own; `replay_of` is the outcome it repeats."""
+    replay_of: str | None = None
     external_id: str | None = None
     labels: Labels | None = None
 

@@ -1,6 +1,6 @@
 """`/livez`, `/readyz` and `/metrics` of a worker, on loopback unless told otherwise."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 import orjson
 from aiohttp import web
@@ -16,7 +16,15 @@ Check = Callable[[], Awaitable[str | None]]
 class HealthServer:
     """Answers 200 or 503 with one line of JSON a check. Alive means the event loop runs; ready means that references get verdicts."""
 
-    def __init__(self, *, host: str, port: int, registry: CollectorRegistry, readiness: Mapping[str, Check]) -> None:
+    def __init__(
+        self,
+        *,
+        host: str,
+        port: int,
+        registry: CollectorRegistry,
+        readiness: Mapping[str, Check],
+        routes: Iterable[Callable[[web.Application], None]] = (),
+    ) -> None:
         self._host = host
         self._port = port
         self._readiness = readiness
@@ -24,6 +32,8 @@ class HealthServer:
         app.router.add_get("/livez", self._livez)
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/metrics", make_aiohttp_handler(registry))
+        for add in routes:
+            add(app)
         self._runner = web.AppRunner(app, access_log=None)
 
     @property

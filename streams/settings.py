@@ -159,6 +159,10 @@ class StoreSettings(Section):
         default="deeptrace-models",
         description="bucket of the model releases (`deeptrace model`); a worker needs it with `model.release` or `model.shadow_release` only",
     )
+    drift_bucket: str = Field(
+        default="deeptrace-drift",
+        description="bucket of the drift references (`deeptrace drift reference`) and of the drift reports",
+    )
     fetch_threads: Count = Field(default=8, description="parallel requests to the store")
     connect_timeout_s: Positive = Field(default=2, description="TCP connect to the store")
     read_timeout_s: Positive = Field(default=10, description="one read from the store")

@@ -75,6 +75,9 @@ def wanted(settings: KafkaSettings) -> list[TopicSpec]:
         TopicSpec(topics.WINDOWS, n),
         TopicSpec(topics.DRIFT_ALERTS, n),
         TopicSpec(topics.EXPLANATIONS, n),
+        TopicSpec(topics.LABELS, n),
+        TopicSpec(topics.LABELLED, n),
+        TopicSpec(topics.REPLAYED_VERDICTS, n),
         TopicSpec(drift_table_changelog(settings), n, COMPACTED),
     ]
     if settings.replication_factor < REPLICATED:

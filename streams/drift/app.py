@@ -22,12 +22,13 @@ from schemas.window import Observation
 from streams.broker_access import drift_needs, require_access
 from streams.deadline import ends_within
 from streams.drift.changelog_table import ChangelogTable
+from streams.drift.companions import Surroundings, companions
 from streams.drift.inbox import MAX_BATCH, Inbox
 from streams.drift.keeper import Arrival, WindowKeeper
 from streams.drift.metrics import DriftMetrics
 from streams.drift.observations import observation_of
 from streams.drift.outgoing import Outgoing
-from streams.drift.reference import load_reference
+from streams.drift.reference import FixedReferences, load_reference
 from streams.drift.succession import Succession
 from streams.drift.summary import Judge
 from streams.drift.windows import WindowRules
@@ -79,14 +80,18 @@ class DriftService:
             table,
             self._outgoing.close,
             rules=WindowRules.of(settings.drift),
-            judge=Judge(load_reference(settings.drift), settings.drift.threshold, settings.drift.min_images),
+            judge=Judge(
+                FixedReferences(load_reference(settings.drift)), settings.drift.threshold, settings.drift.min_images
+            ),
             metrics=self.metrics,
         )
+        self._companions = companions(Surroundings(settings, self.metrics))
         self._health = HealthServer(
             host=settings.http.host,
             port=settings.http.drift_port,
             registry=self.metrics.registry,
             readiness={"draining": self._not_draining, "partitions": self._assigned, "table": self._table_recovered},
+            routes=[companion.routes for companion in self._companions],
         )
         self.metrics.in_flight.set_function(lambda: self._ledger.unfinished)
 
@@ -104,6 +109,8 @@ class DriftService:
             )
         await self._producer.start()
         await self._health.start()
+        for companion in self._companions:
+            await companion.start()
         log.info("starting", group=kafka.drift_group, port=self._health.port)
         self._start_task(self._keep_windows())
         await self._app.start()
@@ -115,6 +122,8 @@ class DriftService:
     async def stop(self) -> None:
         """Take in nothing more, write and acknowledge what was delivered, commit, leave. Open windows stay in the table."""
         self._draining = True
+        for companion in self._companions:
+            await companion.stop()
         if not await ends_within(self._app.stop(), self._settings.pipeline.drain_s):
             log.warning("drain time is over", unfinished=self._ledger.unfinished)
         for task in self._tasks:

@@ -3,10 +3,12 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from pydantic import TypeAdapter, ValidationError
 
 from schemas.base import fault_list
+from schemas.calibration import CalibrationProfile
 from schemas.errors import ConfigError
 from schemas.verdict import REAL
 from streams.settings import DriftSettings, Share
@@ -20,9 +22,15 @@ _SHARES = TypeAdapter(dict[str, Share])
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """Shares that sum to 1, as they were given."""
+    """Shares that sum to 1, as they were given: of the argmax counts (`shares`), and corrected for prevalence where that was known.
+
+    `version` is the name it is stored under; one from the settings has none. `profile` is that of the model it was built with.
+    """
 
     shares: Mapping[str, float]
+    corrected: Mapping[str, float] | None = None
+    version: str | None = None
+    profile: CalibrationProfile | None = None
 
     def over(self, classes: Iterable[str]) -> dict[str, float]:
         """Return shares over `classes` and the reference's own, none under the floor, summing to 1.
@@ -37,6 +45,24 @@ class Reference:
         raised = {name: max(self.shares.get(name, 0.0), FLOOR) for name in [*known, *sorted(set(classes) - known)]}
         total = sum(raised.values())
         return {name: share / total for name, share in raised.items()}
+
+
+class References(Protocol):
+    """The reference of each tenant, as it is known now. Answers at once; what is stored elsewhere is fetched in the background."""
+
+    def of(self, tenant: str) -> Reference | None:
+        """Return the tenant's own reference, else that of all tenants, or None."""
+
+
+@dataclass(frozen=True, slots=True)
+class FixedReferences:
+    """One reference for everybody, from the settings."""
+
+    reference: Reference | None
+
+    def of(self, tenant: str) -> Reference | None:  # noqa: ARG002  # the protocol's signature
+        """Return the one reference."""
+        return self.reference
 
 
 def load_reference(settings: DriftSettings) -> Reference | None:

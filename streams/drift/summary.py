@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from schemas.identity import outcome_id
 from schemas.window import DriftAlert, WindowSummary
 from streams.drift.divergence import kl_nats, smoothed_shares
-from streams.drift.reference import Reference
+from streams.drift.reference import References
 from streams.drift.windows import MICRO, ClosedWindow
 
 DIGITS = 6
@@ -16,16 +16,17 @@ DIGITS = 6
 class Judge:
     """Makes summaries and alerts. Ids follow from tenant, start and size alone, so a repeat is recognised as one."""
 
-    reference: Reference | None
+    references: References
     threshold: float
     min_images: int
 
     def summary(self, tenant: str, closed: ClosedWindow) -> WindowSummary:
         """Return the summary; without a reference, or below the least number of decided images, it carries no divergence."""
         window = closed.window
+        known = self.references.of(tenant)
         current_reference = reference_current = None
-        if self.reference is not None and window.counts.total() >= self.min_images:
-            reference = self.reference.over(window.counts)
+        if known is not None and window.counts.total() >= self.min_images:
+            reference = known.over(window.counts)
             current = smoothed_shares(window.counts, reference)
             current_reference = round(kl_nats(current, reference), DIGITS)
             reference_current = round(kl_nats(reference, current), DIGITS)
@@ -40,7 +41,7 @@ class Judge:
             verdicts=dict(window.verdicts),
             undecided=window.undecided,
             late=closed.late,
-            reference=dict(self.reference.shares) if self.reference is not None else None,
+            reference=dict(known.shares) if known is not None else None,
             kl_current_reference_nats=current_reference,
             kl_reference_current_nats=reference_current,
             model_versions=tuple(sorted(window.models)),
@@ -49,10 +50,11 @@ class Judge:
     def alert(self, summary: WindowSummary) -> DriftAlert | None:
         """Return the alert that the summary calls for, or None."""
         value = summary.kl_current_reference_nats
-        if value is None or value <= self.threshold or self.reference is None:
+        known = self.references.of(summary.tenant)
+        if value is None or value <= self.threshold or known is None:
             return None
         decided = sum(summary.counts.values())
-        reference = self.reference.over(summary.counts)
+        reference = known.over(summary.counts)
         shares = {name: round(summary.counts.get(name, 0) / decided, DIGITS) for name in reference}
         growth = {name: share - reference[name] for name, share in shares.items()}
         return DriftAlert(

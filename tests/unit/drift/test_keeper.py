@@ -15,12 +15,12 @@ from schemas.window import Observation
 from streams.drift.keeper import Arrival, Change, WindowKeeper
 from streams.drift.metrics import DriftMetrics
 from streams.drift.records import Closing, segment_key, tenant_key
-from streams.drift.reference import Reference
+from streams.drift.reference import FixedReferences, Reference
 from streams.drift.summary import Judge
 from streams.drift.windows import WindowRules
 
 RULES = WindowRules(size_ms=10_000, lateness_ms=5_000, max_future_ms=60_000, max_past_ms=3_600_000, idle_ms=3_000)
-JUDGE = Judge(Reference({"real": 0.9, "flux": 0.1}), threshold=0.25, min_images=2)
+JUDGE = Judge(FixedReferences(Reference({"real": 0.9, "flux": 0.1})), threshold=0.25, min_images=2)
 
 
 class Crash(Exception):
@@ -139,7 +139,7 @@ async def test_what_was_decided_is_said_again_word_for_word(observe) -> None:
     with pytest.raises(Crash):
         await worker.tick()
     world.lives = float("inf")
-    await world.worker(judge=Judge(None, 9.0, 9)).recover()
+    await world.worker(judge=Judge(FixedReferences(None), 9.0, 9)).recover()
     first, again = world.published
     assert first == again
 

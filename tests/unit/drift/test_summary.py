@@ -4,11 +4,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from streams.drift.reference import Reference
+from streams.drift.reference import FixedReferences, Reference
 from streams.drift.summary import Judge
 from streams.drift.windows import ClosedWindow, Window
 
-EVEN = Reference({"real": 0.5, "flux": 0.5})
+EVEN = FixedReferences(Reference({"real": 0.5, "flux": 0.5}))
 
 
 def closed(late: int = 0, **counts: int) -> ClosedWindow:
@@ -24,7 +24,11 @@ def test_a_summary_says_the_window() -> None:
     window.verdicts.update(ai_generated=1, real=1, inconclusive=1)
     window.micro_probabilities.update(flux=1_250_000, real=1_750_000)
     window.models.update(["m2", "m1"])
-    summary = Judge(None, threshold=0.25, min_images=1).summary("acme", ClosedWindow(window, late=4)).to_json()
+    summary = (
+        Judge(FixedReferences(None), threshold=0.25, min_images=1)
+        .summary("acme", ClosedWindow(window, late=4))
+        .to_json()
+    )
     assert summary.pop("window_id") == "4715eacfa1b3f21c8a5819a7e7e558f5eed704a2"
     assert summary == {
         "schema": "deeptrace.window/1",
@@ -37,6 +41,7 @@ def test_a_summary_says_the_window() -> None:
         "verdicts": {"ai_generated": 1, "real": 1, "inconclusive": 1},
         "undecided": 1,
         "late": 4,
+        "candidates": [],
         "model_versions": ["m1", "m2"],
     }
 
@@ -71,7 +76,9 @@ def test_an_alert_over_the_threshold() -> None:
     assert alert.end == datetime(1970, 1, 1, 0, 21, 40, tzinfo=UTC)
 
 
-@pytest.mark.parametrize("judge", [Judge(EVEN, 0.36, 100), Judge(EVEN, 0.25, 101), Judge(None, 0.25, 1)])
+@pytest.mark.parametrize(
+    "judge", [Judge(EVEN, 0.36, 100), Judge(EVEN, 0.25, 101), Judge(FixedReferences(None), 0.25, 1)]
+)
 def test_no_alert(judge) -> None:
     """Not at or under the threshold, not below the least count, not without a reference."""
     assert judge.alert(judge.summary("acme", closed(flux=90, real=10))) is None
@@ -96,7 +103,7 @@ def test_the_odd_image_of_an_unknown_generator_raises_none() -> None:
 
 def test_ids_follow_from_the_window_alone() -> None:
     """The same window of the same tenant has the same id, another tenant's or length's another."""
-    judge = Judge(None, 0.25, 1)
+    judge = Judge(FixedReferences(None), 0.25, 1)
     one, same = judge.summary("acme", closed(flux=1)), judge.summary("acme", closed(real=5))
     other = judge.summary("acme2", closed(flux=1))
     assert one.window_id == same.window_id != other.window_id
