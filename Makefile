@@ -10,7 +10,7 @@ TORCH ?=
 TESTS ?= tests
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo test check bench bench-swap faults fuzz lock clean demo-checkpoint generate
+.PHONY: help setup demo test check bench bench-swap bench-drift faults drift-report drift-pictures fuzz lock clean demo-checkpoint generate
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -48,6 +48,7 @@ check: setup ## Lint, types, import contracts, generated files, documented comma
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m schemas.generate --check
 	@$(BIN)/python -m streams.settings_table --check README.md
+	@$(BIN)/python -m streams.metrics_table --check docs/metrics.md
 	@$(BIN)/python -m pytest --quiet tests/integration/docs
 
 bench: setup ## Print what a reference costs, and where the time goes
@@ -56,9 +57,19 @@ bench: setup ## Print what a reference costs, and where the time goes
 bench-swap: setup ## Swap the model under load: 5,000 references, their outcomes, the longest gap (ARGS=--full: full-size networks)
 	@$(BIN)/python tests/bench/swap.py $(ARGS)
 
+bench-drift: setup ## What a verdict costs the drift worker, against a plain Faust windowed table; then its memory over a million verdicts
+	@$(BIN)/python tests/bench/drift.py $(ARGS)
+	@$(BIN)/python tests/bench/drift_memory.py
+
 FAULT_RESULTS := .deeptrace/faults
 faults: setup ## Run the fault matrix and write docs/faults.md; about two hours (CASES=a,b to pick, ARGS="--scale fast" for minutes); goes on where it was stopped
 	@$(BIN)/python tests/faults/run.py --results $(FAULT_RESULTS) --report docs/faults.md $(if $(CASES),--cases $(CASES)) $(ARGS)
+
+drift-report: setup ## Hold corrected windows against simulated streams of known mix and write docs/drift.md (about 2 minutes on one core)
+	@OMP_NUM_THREADS=1 $(BIN)/python tests/bench/drift_truth.py --report docs/drift.md $(ARGS)
+
+drift-pictures: setup ## Photograph the ops page with simulated data: docs/ops-page.png and docs/ops-page-narrow.png (needs Chromium; ARGS="--states FOLDER": every state of the page)
+	@OMP_NUM_THREADS=1 $(BIN)/python tests/bench/ops_pictures.py --out docs $(ARGS)
 
 fuzz: setup ## 100,000 mutated references and 20,000 mutated images (about 8 minutes on 2 cores)
 	@mkdir -p $(FAULT_RESULTS)
@@ -67,9 +78,10 @@ fuzz: setup ## 100,000 mutated references and 20,000 mutated images (about 8 min
 demo-checkpoint: setup ## Make the demo checkpoint and its report card anew: data, audit, training, calibration, evaluation, gate (at most 15 minutes on 2 cores; TRUE_IMAGES=manifest.csv: judge those too)
 	@$(BIN)/python -m training.demo --seed 7 --out model/demo --report docs/demo $(if $(TRUE_IMAGES),--true-images $(TRUE_IMAGES))
 
-generate: setup ## Write the generated files: schemas and the settings table
+generate: setup ## Write the generated files: schemas, the table of settings, the table of metrics
 	@$(BIN)/python -m schemas.generate
 	@$(BIN)/python -m streams.settings_table README.md
+	@$(BIN)/python -m streams.metrics_table docs/metrics.md
 
 LOCK := pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
 lock: setup ## Resolve the dependencies anew (requirements.lock: to run; requirements-dev.lock: to train and develop)

@@ -185,7 +185,7 @@ def _open_set(path: Path, network: Ensemble, tensors: dict[str, torch.Tensor]) -
     if (
         open_set is None
         or open_set.tensors().keys() != tensors.keys()
-        or not open_set.fits(len(network.config.classes))
+        or not open_set.fits(len(network.config.classes), network.config.hidden[-1])
     ):
         _refuse(path, "its open set does not fit its network", "Run `deeptrace calibrate` on the checkpoint again.")
     return open_set

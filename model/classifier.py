@@ -27,6 +27,9 @@ class ModelInfo:
     training_data: str
     kind: str  # demo_simulated | trained | fake
     abstention: Abstention | None = None
+    prior: tuple[float, ...] | None = (
+        None  # share of each class that the probabilities were calibrated for; None: unknown
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,10 @@ class Prediction:
     )
     novelty: float | None = (
         None  # how unlike the known classes it looks, higher is less known; None where the checkpoint has no open set
+    )
+    nearest: str | None = None  # the class it is least unlike, where it is novel by the model's own rule
+    place: Features | None = (
+        None  # [32] its direction among the novel (`model.embedding`), where the model has landmarks
     )
 
 

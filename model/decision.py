@@ -16,6 +16,7 @@ from typing import Final
 import numpy as np
 
 from model.classifier import ModelInfo, Prediction
+from model.embedding import packed
 from model.pixels import Header, Pixels
 from schemas.errors import InferenceFailed
 from schemas.verdict import REAL, UNKNOWN_GENERATOR, LabelSet, Novelty, Reason, Stability, VerdictName
@@ -160,7 +161,15 @@ def _novelty(prediction: Prediction) -> Novelty | None:
         return None
     if not np.isfinite(prediction.novelty):
         raise InferenceFailed("the model gave no score of novelty", why="it is not a finite number")
-    return Novelty(score=prediction.novelty, threshold=rules.novelty.threshold, method=rules.novelty.method)
+    rule, is_novel = rules.novelty, prediction.novelty > rules.novelty.threshold
+    placed = is_novel and prediction.place is not None and np.isfinite(prediction.place).all()
+    return Novelty(
+        score=prediction.novelty,
+        threshold=rule.threshold,
+        method=rule.method,
+        nearest=prediction.nearest if is_novel else None,
+        embedding=packed(prediction.place) if placed and prediction.place is not None else None,
+    )
 
 
 def _label_set(prediction: Prediction, table: dict[str, float]) -> LabelSet | None:

@@ -1,7 +1,7 @@
 """The ensemble as a classifier: batches of images to predictions, on one thread, on CPU or CUDA."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from model import faithfulness, gradcam
 from model.checkpoint_meta import CheckpointMeta
-from model.classifier import Heat, Member, ModelInfo, Prediction, Probs
+from model.classifier import Features, Heat, Member, ModelInfo, Prediction, Probs
 from model.config import BRANCHES, CROP_PX
 from model.device_faults import device_faults
 from model.network import Ensemble, Scores
@@ -48,6 +48,7 @@ class EnsembleClassifier:
             training_data=meta.training_data,
             kind=meta.kind,
             abstention=meta.abstention,
+            prior=meta.profile.prior if meta.profile else None,
         )
         self.device = device
         self._temperatures = meta.temperatures
@@ -141,6 +142,7 @@ class EnsembleClassifier:
             # argmax would take NaN for the winner and publish it as a verdict.
             raise BatchFailed(f"a probability in a batch of {len(batch)} images is not finite")
         novelty = self._novelty(scores, starts)
+        strangers = self._strangers(scores, novelty, starts, ends)
         winners = fused.argmax(1)
         cams = self._cams(scores, winners, starts, ends, explain)
         features = {index: scores.joint[starts[index] : ends[index]].float().cpu().numpy() for index in cams}
@@ -153,6 +155,8 @@ class EnsembleClassifier:
                 cam_class=self.info.classes[winners[index]] if index in cams else None,
                 features=features.get(index),
                 novelty=None if novelty is None else float(novelty[index]),
+                nearest=strangers[index].nearest if index in strangers else None,
+                place=strangers[index].place if index in strangers else None,
             )
             for index in range(len(batch))
         ]
@@ -163,6 +167,22 @@ class EnsembleClassifier:
             return None
         rows = self._open_set.score(scores.fused).cpu().numpy().astype(np.float64)
         return _mean_over_crops(rows[:, None], starts)[:, 0]
+
+    def _strangers(
+        self, scores: Scores, novelty: Probs | None, starts: npt.NDArray[np.intp], ends: npt.NDArray[np.intp]
+    ) -> "dict[int, _Stranger]":
+        """Where the images over the checkpoint's own threshold of novelty lie, by their number; most batches have none."""
+        rule = self.info.abstention.novelty if self.info.abstention else None
+        if self._open_set is None or novelty is None or rule is None:
+            return {}
+        landmarks = self._open_set.landmarks
+        found = {}
+        for index in np.flatnonzero(novelty > rule.threshold).tolist():
+            rows = slice(int(starts[index]), int(ends[index]))
+            likeliest = int(self._open_set.by_class(scores.fused[rows]).mean(0).argmax())
+            place = landmarks.place(scores.hidden[rows].mean(0)).cpu().numpy() if landmarks else None
+            found[index] = _Stranger(self.info.classes[likeliest], place)
+        return found
 
     def _scores(self, batch: Sequence[Pixels], counts: npt.NDArray[np.intp]) -> Scores:
         crops = self._tensor(np.concatenate([pixels.crops for pixels in batch]))
@@ -195,6 +215,13 @@ class EnsembleClassifier:
 
     def _tensor(self, array: "npt.NDArray[np.generic]") -> Tensor:
         return torch.from_numpy(array).to(self.device, non_blocking=True)
+
+
+class _Stranger(NamedTuple):
+    """What is said of a novel image beside its score."""
+
+    nearest: str
+    place: Features | None
 
 
 def _softmax(logits: Tensor, temperature: float, shift: Probs | float = 0.0) -> Probs:

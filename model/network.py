@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import timm
 import torch
@@ -16,6 +16,9 @@ from schemas.errors import CheckpointRefused
 
 Pretrained = Literal["hub"] | Mapping[Branch, Path] | None
 
+_LAST: Final = 2
+"""Modules of the head behind `Scores.hidden`: its last activation and its last layer."""
+
 
 class Scores(NamedTuple):
     """Logits before temperature, float32, one row a crop (N) or an image (B), and what Grad-CAM needs of the pass."""
@@ -26,6 +29,7 @@ class Scores(NamedTuple):
     fft: Tensor  # [N, n]
     maps: Tensor  # [N, C, 7, 7] last feature maps of the CNN
     joint: Tensor  # [N, C + V + F] what enters the head
+    hidden: Tensor  # [N, H] what enters its last activation
 
 
 class Normalised(nn.Module):
@@ -73,6 +77,11 @@ class Ensemble(nn.Module):
         )
         self.members = nn.ModuleDict({branch: nn.Linear(width, count) for branch, width in self.widths.items()})
 
+    def hidden(self, joint: Tensor) -> Tensor:
+        """Return what enters the head's last activation [N, H], from what enters the head [N, D]."""
+        found: Tensor = self.head[:-_LAST](joint)
+        return found
+
     def forward(self, crops: Tensor, views: Tensor, image_of: Tensor) -> Scores:
         """Score uint8 crops [N, 224, 224, 3] of B images with uint8 views [B, 224, 224, 3]; `image_of` [N] is each crop's image."""
         maps = self.cnn.backbone.forward_features(self.cnn.pixels(crops))
@@ -84,13 +93,15 @@ class Ensemble(nn.Module):
         with torch.autocast(
             crops.device.type, enabled=False
         ):  # the head costs nothing, and its precision is the verdict's
+            hidden = self.hidden(joint)
             return Scores(
-                fused=self.head(joint),
+                fused=self.head[-_LAST:](hidden),
                 cnn=self.members["cnn"](pooled),
                 vit=self.members["vit"](view),
                 fft=self.members["fft"](spectral),
                 maps=maps,
                 joint=joint,
+                hidden=hidden,
             )
 
 

@@ -10,7 +10,7 @@ PROFILE_SCHEMA: Final = "deeptrace.calibration-profile/1"
 
 
 class CalibrationProfile(Message):
-    """Counts of a calibration split by true class and by cell of the answer, as `cell_of` (streams/drift/cells.py) numbers them.
+    """Counts of a calibration split by true class and by cell of the answer, as `cells_of` (model/answer_cells.py) numbers them.
 
     Under label shift a window's answers are a mix of the classes' rows; where no mix explains them, something else has changed. `prior` is the
     share of each class in what the probabilities were calibrated on: they hold for that mix, and the correction starts from it.

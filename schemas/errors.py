@@ -50,6 +50,8 @@ A class is a decision: what happens to the reference follows from *where in the 
     + CheckpointRefused           checkpoint_refused
     + ReleaseMissing              release_missing
     + ReleaseCorrupt              release_corrupt         (the stored bytes are not those of its manifest)
+    + ReferenceMissing            reference_missing       (there is no such drift reference)
+    + ReferenceCorrupt            reference_corrupt       (what is stored of it cannot be read)
     + TopicMissing                topic_missing
     + BucketMissing               bucket_missing
     + StoreUnsupported            store_unsupported
@@ -61,6 +63,7 @@ A class is a decision: what happens to the reference follows from *where in the 
     + ApiUnavailable              api_unavailable         (rate limit, overload, server error, timeout, no connection)
     + ApiRefused                  api_refused             (key, model name or request is not accepted)
     + AnswerUnusable              answer_unusable         (what the language model wrote may not be published)
+  x ReportFailed                  report_failed           (counted; windows and alerts go on)
   x EvidenceGone                  evidence_gone           exit 65 (the image or the model of a verdict is no longer to be had)
   x DependencyDownTooLong         dependency_down_too_long  exit 75: the supervisor restarts the worker
   x UsageError                    usage                   exit 2
@@ -425,6 +428,18 @@ class ReleaseCorrupt(ConfigError):
     code = "release_corrupt"
 
 
+class ReferenceMissing(ConfigError):
+    """There is no drift reference, or none of that version."""
+
+    code = "reference_missing"
+
+
+class ReferenceCorrupt(ConfigError):
+    """What is stored of a drift reference cannot be read, or is another's."""
+
+    code = "reference_corrupt"
+
+
 class TopicMissing(ConfigError):
     """A topic that the worker needs does not exist; Kafka would ignore that silently."""
 
@@ -465,6 +480,12 @@ class StackUnavailable(ConfigError):
     """The local stack (broker, object store) cannot be set up or started."""
 
     code = "stack_unavailable"
+
+
+class ReportFailed(DeepTraceError):
+    """A drift report was not rendered. Nothing waits for it: it is counted, and windows go on."""
+
+    code = "report_failed"
 
 
 class EvidenceGone(DeepTraceError):

@@ -18,11 +18,13 @@ from schemas.errors import Rejection, Transient, leaves
 from schemas.image_ref import ImageRef
 from schemas.label import Label, Labelled
 from schemas.narrative import Narrative
+from schemas.observations import ObservationBatch
+from schemas.reference import CurrentReference, DriftReference
 from schemas.release import ReleaseManifest, ReleaseMove
 from schemas.settled import SettledOutcome
 from schemas.shadow import ShadowVerdict
 from schemas.verdict import Verdict
-from schemas.window import DriftAlert, GeneratorCandidate, Observation, WindowSummary
+from schemas.window import DriftAlert, GeneratorCandidate, WindowSummary
 
 FOLDER = Path(__file__).parent / "json"
 VERSION = "1.0.0"
@@ -30,7 +32,7 @@ MESSAGES: dict[str, type[Message]] = {
     "image-ref.v1": ImageRef,
     "verdict.v1": Verdict,
     "shadow-verdict.v1": ShadowVerdict,
-    "observation.v1": Observation,
+    "observation-batch.v2": ObservationBatch,
     "window-summary.v1": WindowSummary,
     "drift-alert.v1": DriftAlert,
     "generator-candidate.v1": GeneratorCandidate,
@@ -43,6 +45,8 @@ STORED: dict[str, type[Message]] = {
     "release.v1": ReleaseManifest,
     "release-move.v1": ReleaseMove,
     "calibration-profile.v1": CalibrationProfile,
+    "drift-reference.v1": DriftReference,
+    "drift-reference-current.v1": CurrentReference,
 }
 """What lies in the object store, not on a topic."""
 CHANNELS = (
@@ -59,7 +63,12 @@ CHANNELS = (
         "send",
         "What a candidate on trial says beside the champion; nobody's verdict. Key: `tenant|image_id`.",
     ),
-    (topics.OBSERVATIONS, "observation.v1", "send", "Internal to the drift workers: verdicts keyed by tenant."),
+    (
+        topics.OBSERVATIONS,
+        "observation-batch.v2",
+        "send",
+        "Internal to the drift workers: what windows need of verdicts, many in one record. Key: tenant.",
+    ),
     (topics.WINDOWS, "window-summary.v1", "send", "One closed window of one tenant. Key: tenant."),
     (topics.DRIFT_ALERTS, "drift-alert.v1", "send", "A window that drifted. Key: tenant."),
     (
@@ -73,7 +82,7 @@ CHANNELS = (
         topics.REPLAYED_VERDICTS,
         "verdict.v1",
         "send",
-        "What `deeptrace replay` makes of history: verdicts with `reason` `replay`, kept out of live windows. Key: `tenant|image_id`.",
+        "What `deeptrace replay` makes of history: verdicts with `reason` `replay`, kept out of live windows. Key: `tenant|image_id`. Headers: `dt-replay-name`, `dt-replay-at` (partition and offset of the old verdict), `dt-replay-before` (what that said).",
     ),
     (topics.EXPLANATIONS, "narrative.v1", "send", "A verdict in words, where a narrator runs. Key: `tenant|image_id`."),
 )

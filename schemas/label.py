@@ -42,6 +42,10 @@ class Labelled(Message):
     predicted_source: str | None = None
     confidence: Probability | None = None
     per_class_probs: dict[str, Probability] | None = None
+    classes: tuple[str, ...] = ()
+    """The classes of the model that judged; a `true_source` that is not among them is of a generator that it does not know."""
+    prior: tuple[Probability, ...] | None = None
+    """The share of each class that the probabilities were calibrated for; absent: they are taken as even."""
     model_version: str
     calibration_id: str
     event_time: Instant

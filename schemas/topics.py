@@ -6,12 +6,14 @@ SHADOW_VERDICTS = "deeptrace.verdicts.shadow.v1"
 DEAD_LETTERS = "deeptrace.images.v1.dlq"
 RETRY_PREFIX = "deeptrace.images.v1.retry."
 MAX_RETRY_TOPICS = 5
-OBSERVATIONS = "deeptrace.observations.v1"
+OBSERVATIONS = "deeptrace.observations.v2"
 WINDOWS = "deeptrace.windows.v1"
 DRIFT_ALERTS = "deeptrace.drift-alerts.v1"
 EXPLANATIONS = "deeptrace.explanations.v1"
 LABELS = "deeptrace.labels.v1"
 LABELLED = "deeptrace.labelled.v1"
+LABELS_KEPT_DAYS = 90
+"""How long `topics apply` has the broker keep labels: a reviewer's work outlives the verdicts on the topics."""
 REPLAYED_VERDICTS = "deeptrace.verdicts.replay.v1"
 
 

@@ -23,7 +23,7 @@ REASONS: Final[tuple[Reason, ...]] = get_args(Reason)
 """Why a verdict may be withheld. Readers must bear others: a later release may know more."""
 
 TABLES: Final = ("p_generator_given_ai", "label_set", "per_class_probs")
-"""What is left out, in this order, of a verdict that is over `MAX_VERDICT_BYTES`; the first follows from the last."""
+"""What is left out, in this order, of a verdict that is over `MAX_VERDICT_BYTES`; the first follows from the last, with which the model's prior goes."""
 TABLES_LEFT_OUT: Final = "tables_left_out"
 
 
@@ -180,7 +180,8 @@ class Verdict(Message):
     status: Literal["ok", "degraded"] = "ok"
     degraded: tuple[str, ...] = ()
     reason: Literal["replay"] | None = None
-    """`replay`: history judged again by `deeptrace replay`, on a topic of its own; `replay_of` is the outcome it repeats."""
+    """`replay`: history judged again by `deeptrace replay`, on a topic of its own; `replay_of` is the outcome it repeats. Its `timing` is not kept:
+    all zero."""
     replay_of: str | None = None
     external_id: str | None = None
     labels: Labels | None = None
@@ -200,6 +201,9 @@ class Verdict(Message):
             if len(value) <= MAX_VERDICT_BYTES:
                 break
             degraded = tuple(dict.fromkeys((*verdict.degraded, TABLES_LEFT_OUT)))
-            verdict = verdict.model_copy(update={name: None, "status": "degraded", "degraded": degraded})
+            less: dict[str, object] = {name: None, "status": "degraded", "degraded": degraded}
+            if name == "per_class_probs":
+                less["model"] = verdict.model.model_copy(update={"prior": None})
+            verdict = verdict.model_copy(update=less)
             value = verdict.to_bytes()
         return verdict, value

@@ -1,32 +1,17 @@
-"""Live class distributions: what the drift worker reads from verdicts, keeps by window, and publishes."""
+"""Live class distributions: what the drift worker publishes of the windows it keeps."""
 
 from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
-from schemas.base import Instant, Message, Probability
-from schemas.verdict import VerdictName
+from schemas.base import Instant, Message
 
-OBSERVATION_SCHEMA: Final = "deeptrace.observation/1"
 WINDOW_SCHEMA: Final = "deeptrace.window/1"
 ALERT_SCHEMA: Final = "deeptrace.drift-alert/1"
 CANDIDATE_SCHEMA: Final = "deeptrace.generator-candidate/1"
 
 OVERALL: Final = "*"
 """The tenant of windows over all tenants; no tenant can be called so."""
-
-
-class Observation(Message):
-    """The part of a verdict that windows need, keyed by tenant so that one partition holds a tenant's whole window."""
-
-    schema_: Literal["deeptrace.observation/1"] = Field(default=OBSERVATION_SCHEMA, alias="schema")
-    outcome_id: str
-    tenant: str
-    event_time: Instant
-    verdict: VerdictName
-    predicted_source: str | None = None
-    per_class_probs: dict[str, Probability] | None = None
-    model_version: str
 
 
 class Estimate(Message):
@@ -48,10 +33,10 @@ class GoodnessOfFit(Message):
 class Correction(Message):
     """Class shares corrected for prevalence, by expectation maximisation on the calibrated probabilities (Saerens, Latinne and Decaestecker 2002).
 
-    It holds where only the mix of classes has changed, not how each class looks. `ok`: the guard found nothing against it. `unguarded`: no
-    calibration profile of the model is known, so nothing was tested. `void`: the answers cannot come from any mix of the known classes
-    (`reason` says why); the shares are left out then. `too_few`: not enough images. `shares` are over the model's classes and sum to 1; `ai` is what `real` leaves.
-    `images` are those that the shares rest on: a sample, drawn by outcome id, where the window has more.
+    It holds where only the mix of classes has changed, not how each class looks. `ok`: the guard found nothing against it. `unguarded`: not all
+    of it could be tested, most often since no calibration profile of a model is known. `void`: the answers cannot come from any mix of the
+    known classes; the shares are left out then. `too_few`: not enough images. `reason` says why. `shares` are over the model's classes and sum
+    to 1; `ai` is what `real` leaves. `images` are those that the shares rest on: a sample, drawn by outcome id, where the window has more.
     """
 
     status: Literal["ok", "unguarded", "void", "too_few"]
@@ -140,6 +125,8 @@ class WindowSummary(Message):
     raw_shares: dict[str, float] | None = None
     correction: Correction | None = None
     reference: dict[str, float] | None = None
+    reference_corrected: dict[str, float] | None = None
+    """What corrected shares are compared with; absent: the reference knows raw shares only, and they are compared with those."""
     kl_current_reference_nats: float | None = None
     kl_reference_current_nats: float | None = None
     divergences: Divergences | None = None

@@ -1,46 +1,27 @@
 """Makes the parts of a worker from its settings: the one place where a setting picks an implementation."""
 
-from collections.abc import Iterable
-
-from pydantic import SecretStr
-
 from model.classifier import Classifier
 from model.codecs_check import check_codecs
 from model.decode_pool import DecodePool
 from model.limits import DecodeLimits
 from model.policy import policy_of
 from storage.by_bucket import ByBucket
-from storage.minio_store import MinioStore
 from storage.store import ObjectStore
+from streams.connecting import connect
 from streams.releases.loading import load_release, refuse_simulated
 from streams.releases.name import ReleaseName
 from streams.releases.registry import Registry
-from streams.settings import Settings, StoreSettings
+from streams.settings import Settings
 
 
 def make_store(settings: Settings) -> ObjectStore:
     """Return the S3 store, allowed to touch the configured buckets and no other; with a second user each bucket has its own user."""
     store = settings.store
     if not store.has_second_user:
-        return _connect(store, store.access_key, store.secret_key, store.buckets)
-    images = _connect(store, store.access_key, store.secret_key, store.image_buckets)
-    results = _connect(store, store.write_access_key, store.write_secret_key, store.written_buckets)
+        return connect(store, store.access_key, store.secret_key, store.buckets)
+    images = connect(store, store.access_key, store.secret_key, store.image_buckets)
+    results = connect(store, store.write_access_key, store.write_secret_key, store.written_buckets)
     return ByBucket({**dict.fromkeys(store.image_buckets, images), **dict.fromkeys(store.written_buckets, results)})
-
-
-def _connect(store: StoreSettings, access_key: SecretStr, secret_key: SecretStr, buckets: Iterable[str]) -> MinioStore:
-    return MinioStore(
-        store.endpoint,
-        access_key=access_key.get_secret_value(),
-        secret_key=secret_key.get_secret_value(),
-        secure=store.secure,
-        region=store.region,
-        allowed_buckets=frozenset(buckets),
-        pool_size=store.fetch_threads + 1,  # the probe asks from a thread of its own
-        connect_timeout_s=store.connect_timeout_s,
-        read_timeout_s=store.read_timeout_s,
-        ca_file=store.ca_file,
-    )
 
 
 def make_registry(settings: Settings) -> Registry:
@@ -49,7 +30,7 @@ def make_registry(settings: Settings) -> Registry:
     It comes in as the first user, who only reads; who publishes configures a user that may write.
     """
     store = settings.store
-    return Registry(_connect(store, store.access_key, store.secret_key, (store.model_bucket,)), store.model_bucket)
+    return Registry(connect(store, store.access_key, store.secret_key, (store.model_bucket,)), store.model_bucket)
 
 
 def make_decoders(settings: Settings, preprocess_id: str) -> DecodePool:

@@ -42,6 +42,8 @@ class Needs:
     reads: tuple[str, ...]
     writes: tuple[str, ...]
     group: str
+    group_is_prefix: bool = False
+    """Whether every group whose name starts so is meant."""
 
     @property
     def topics(self) -> tuple[str, ...]:
@@ -89,9 +91,58 @@ def drift_needs(kafka: KafkaSettings) -> Needs:
     )
 
 
+def label_needs(kafka: KafkaSettings) -> Needs:
+    """Return what a drift worker needs beside that to join labels; without it the windows go on, and labels wait."""
+    return Needs(
+        role="drift worker that joins labels",
+        reads=(topics.LABELS, topics.LABELLED),
+        writes=(topics.LABELLED,),
+        group=kafka.labels_group,
+    )
+
+
+def notice_needs(kafka: KafkaSettings) -> Needs:
+    """Return what a drift worker needs beside that to tell Slack; without it the windows go on, and nobody is told."""
+    return Needs(
+        role="drift worker that tells Slack",
+        reads=(topics.DRIFT_ALERTS,),
+        writes=(),
+        group=kafka.notices_group,
+    )
+
+
+def report_needs(kafka: KafkaSettings) -> Needs:
+    """Return what a drift worker needs beside that to write reports; without it the windows go on, and there are none."""
+    return Needs(role="drift worker that writes reports", reads=(topics.WINDOWS,), writes=(), group=kafka.reports_group)
+
+
+def page_needs(kafka: KafkaSettings) -> Needs:
+    """Return what a drift worker needs beside that to fill the ops page; what it may not read, the page says.
+
+    The lag of the scoring group is shown to one who may describe that group and the images topic too.
+    """
+    return Needs(
+        role="drift worker with the ops page",
+        reads=(topics.WINDOWS, topics.DRIFT_ALERTS, topics.VERDICTS, topics.DEAD_LETTERS),
+        writes=(),
+        group=kafka.drift_group,
+    )
+
+
 def narrator_needs(kafka: KafkaSettings) -> Needs:
     """Return what a narrator needs."""
     return Needs(role="narrator", reads=(topics.VERDICTS,), writes=(topics.EXPLANATIONS,), group=kafka.narrator_group)
+
+
+def replay_needs(kafka: KafkaSettings, name: str = "") -> Needs:
+    """Return what `deeptrace replay` needs for the replay `name`, or for any. It reads its own topic to see what an earlier run has published."""
+    return Needs(
+        role="replay",
+        reads=(topics.VERDICTS, topics.REPLAYED_VERDICTS),
+        writes=(topics.REPLAYED_VERDICTS,),
+        group=kafka.replay_group_of(name),
+        group_is_prefix=not name,
+    )
 
 
 def kafka_acls(needs: Needs, principal: str, bootstrap_servers: str) -> list[str]:
@@ -101,7 +152,9 @@ def kafka_acls(needs: Needs, principal: str, bootstrap_servers: str) -> list[str
     return [
         f"{grant} --allow-principal {shlex.quote(principal)} --operation {operation}"
         + "".join(f" --{kind} {shlex.quote(name)}" for name in names)
+        + (" --resource-pattern-type prefixed" if kind == "group" and needs.group_is_prefix else "")
         for operation, kind, names in grants
+        if names
     ]
 
 

@@ -103,4 +103,5 @@ def _stamp(model: ModelInfo) -> ModelStamp:
         calibration_id=model.calibration_id,
         preprocess_id=model.preprocess_id,
         classes=model.classes,
+        prior=model.prior,
     )

@@ -96,6 +96,13 @@ class Ledger(Generic[Handle]):
             return None
         return lane.last + 1
 
+    def oldest(self, topic: str, partition: int, generation: int) -> Entry[Handle] | None:
+        """Return the first delivered record of the partition in this generation that is not acknowledged; None where there is none."""
+        lane = self._lanes.get((topic, partition))
+        if lane is None or lane.dropped or lane.generation != generation or not lane.entries:
+            return None
+        return lane.entries[0]
+
     @property
     def unfinished(self) -> int:
         """How many delivered records have not been acknowledged, over all partitions."""

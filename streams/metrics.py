@@ -1,6 +1,7 @@
 """What both workers count. Names follow Prometheus: `deeptrace_` prefix, base units, bounded labels (never a key or an id)."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.core import CounterMetricFamily
@@ -12,6 +13,55 @@ disable_created_metrics()  # type: ignore[no-untyped-call]
 STAGES = ("queue", "fetch", "decode", "infer", "overlay", "settle", "publish")
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _BATCH = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+_WAITS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 86400)
+_CONFIDENCE = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1)
+
+
+def say_build(registry: CollectorRegistry) -> None:
+    """Expose the release of this package."""
+    info = Gauge("deeptrace_build_info", "The release that runs; always 1.", ["version"], registry=registry)
+    info.labels(version("deeptrace")).set(1)
+
+
+class LagMetrics:
+    """How far a worker is behind on the partitions it has; summed over the workers of a group it is the group's lag."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.messages = Gauge(
+            "deeptrace_consumer_lag_messages",
+            "Messages from the first that this worker has not finished to the end, of each partition it has; offsets of transaction markers count.",
+            ["topic", "partition"],
+            registry=registry,
+        )
+        self.seconds = Gauge(
+            "deeptrace_consumer_lag_seconds",
+            "Age of the oldest message that this worker has not finished, by topic; 0 when nothing is behind. On a retry topic waiting is the purpose.",
+            ["topic"],
+            registry=registry,
+        )
+        self.known = Gauge(
+            "deeptrace_consumer_lag_known",
+            "1 while the broker answers how long its partitions are; else the lag is left out.",
+            registry=registry,
+        )
+
+    def show(self, topics: Mapping[str, tuple[Mapping[int, int], float]]) -> None:
+        """Expose messages by partition, and seconds, of each topic; what this worker no longer has goes."""
+        self._clear()
+        self.known.set(1)
+        for topic, (partitions, seconds) in topics.items():
+            self.seconds.labels(topic).set(seconds)
+            for partition, messages in partitions.items():
+                self.messages.labels(topic, str(partition)).set(messages)
+
+    def unknown(self) -> None:
+        """Expose no figure rather than an old one."""
+        self._clear()
+        self.known.set(0)
+
+    def _clear(self) -> None:
+        self.messages.clear()
+        self.seconds.clear()
 
 
 class DecoderRestarts(Collector):
@@ -33,6 +83,8 @@ class WorkerMetrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
+        say_build(self.registry)
+        self.lag = LagMetrics(self.registry)
         self.outcomes = Counter(
             "deeptrace_outcomes_total", "References settled, by kind of outcome.", ["kind"], registry=self.registry
         )
@@ -93,6 +145,20 @@ class WorkerMetrics:
             "Time one reference spent in a stage.",
             ["stage"],
             buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.end_to_end_seconds = Histogram(
+            "deeptrace_end_to_end_seconds",
+            "From the time of the upload that the reference names, else from when its record was written, to its outcome on the topic.",
+            ["kind"],
+            buckets=_WAITS,
+            registry=self.registry,
+        )
+        self.confidence = Histogram(
+            "deeptrace_confidence",
+            "Calibrated confidence of published verdicts; one that is not assessable has none.",
+            ["verdict"],
+            buckets=_CONFIDENCE,
             registry=self.registry,
         )
         self._stages = {stage: self.stage_seconds.labels(stage) for stage in STAGES}

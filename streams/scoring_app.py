@@ -47,10 +47,12 @@ from streams.faust_app import (
 )
 from streams.gate import Gate
 from streams.http import HealthServer
+from streams.lag import LagWatch, Standing
 from streams.ledger import Entry, Ledger
 from streams.letter_limit import LetterLimit
 from streams.metrics import WorkerMetrics
 from streams.objects import Objects
+from streams.partition_log import PartitionLog
 from streams.pipeline import Delivery, Pipeline
 from streams.producer import Producer
 from streams.releases.following import Following
@@ -58,6 +60,7 @@ from streams.releases.registry import Registry
 from streams.retries import Retries
 from streams.settings import Settings
 from streams.settlement import Settlement
+from streams.standings import standings
 from streams.topic_probe import holds_records, refuse_stranded
 from streams.watchdog import Watchdog
 
@@ -149,6 +152,7 @@ class ScoringService:
             held_up=self._is_held_up,
             has_work=self._has_work,
         )
+        self._lag = LagWatch(PartitionLog(settings.kafka), self._standings, self.metrics.lag)
         self._data_dir = tempfile.TemporaryDirectory(prefix="deeptrace-")
         self._app = self._build_app()
         self._health = HealthServer(
@@ -188,6 +192,7 @@ class ScoringService:
         await self._producer.start()
         await self._health.start()
         self._following.start()
+        self._lag.start()
         log.info("starting", group=self._settings.kafka.group, port=self._health.port)
         await self._app.start()
 
@@ -218,6 +223,7 @@ class ScoringService:
         except Exception as error:  # noqa: BLE001  # whatever Faust raises at its end, ours is still to come
             log.warning("Faust did not stop in an orderly way", error=type(error).__name__)
         await letting_go
+        await self._lag.stop()
         await self._following.stop()
         await self._gate.close()
         if not await ends_within(self._pipeline.close(), LEAVE_S):
@@ -289,6 +295,15 @@ class ScoringService:
         task = asyncio.get_running_loop().create_task(self._desk.let_go(REBALANCE_GRACE_S))
         self._letting_go.add(task)
         task.add_done_callback(self._letting_go.discard)
+
+    def _standings(self) -> list[Standing]:
+        names = (topics.IMAGES, *topics.retry_topics(len(self._settings.kafka.retry_delays_s)))
+        return standings(
+            self._ledger,
+            [place for name in names for place in assigned(self._app, name)],
+            generation=self._app.consumer_generation_id,
+            committed=lambda topic, partition: committed_offset(self._app, topic, partition),
+        )
 
     def _is_held_up(self) -> bool:
         return self._draining or bool(self._admission.refusals) or self._guard.holding > 0 or self._is_waiting()

@@ -19,10 +19,21 @@ from schemas.errors import (
 )
 from storage.conditional_put import conditional_put_works
 from streams.assembly import make_store
-from streams.broker_access import Needs, ask, drift_needs, narrator_needs, scoring_needs
+from streams.broker_access import (
+    Needs,
+    ask,
+    drift_needs,
+    label_needs,
+    narrator_needs,
+    notice_needs,
+    page_needs,
+    report_needs,
+    scoring_needs,
+)
 from streams.broker_errors import principal, unreachable
 from streams.certificates import server_valid_until, valid_until
 from streams.kafka_security import ssl_context
+from streams.labels.switch import why_off
 from streams.settings import KafkaSettings, Settings
 
 STORE_PORT = 443
@@ -70,6 +81,15 @@ async def rights(settings: Settings) -> str:
             why=f"for a {nearest} worker it lacks {', '.join(lacking[nearest])}",
             remedy=f"`deeptrace topics acls {nearest}` prints the commands that grant them.",
         )
+    beside = {
+        label_needs: why_off(settings) is None,
+        notice_needs: settings.drift.tells_slack,
+        report_needs: settings.drift.reports,
+        page_needs: settings.ops.enabled,
+    }
+    for needs in (of(settings.kafka) for of, is_on in beside.items() if is_on):
+        missing = (await ask(settings.kafka, needs.topics, needs.group)).lacking(needs)
+        said.append(f"{needs.role}: {f'{len(missing)} missing' if missing else 'all'}")
     return ", ".join(said)
 
 

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from schemas.release import ALIASES, RELEASE_PATTERN
-from schemas.topics import MAX_RETRY_TOPICS
+from schemas.topics import LABELS_KEPT_DAYS, MAX_RETRY_TOPICS
 from schemas.verdict import REAL
+from streams.drift.specs import parse_specs
 
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
@@ -75,6 +76,10 @@ class KafkaSettings(Section):
     )
     drift_group: str = Field(default="deeptrace-drift", description="consumer group of the drift workers")
     narrator_group: str = Field(default="deeptrace-narrator", description="consumer group of the narrators")
+    replay_group: str = Field(
+        default="deeptrace-replay",
+        description="consumer groups of `deeptrace replay`: each replay has its own, called this, a hyphen and the replay's name",
+    )
     instance_id: str | None = Field(
         default=None,
         description="stable name of this worker slot (static membership): a restart goes on at once instead of after the session timeout",
@@ -95,6 +100,25 @@ class KafkaSettings(Section):
         if self.session_timeout_s > self.request_timeout_s:
             raise ValueError("session_timeout_s must not exceed request_timeout_s")
         return self
+
+    @property
+    def labels_group(self) -> str:
+        """The consumer group in which drift workers join labels."""
+        return f"{self.drift_group}-labels"
+
+    @property
+    def notices_group(self) -> str:
+        """The consumer group in which drift workers tell Slack of alerts."""
+        return f"{self.drift_group}-notices"
+
+    @property
+    def reports_group(self) -> str:
+        """The consumer group in which drift workers write reports."""
+        return f"{self.drift_group}-reports"
+
+    def replay_group_of(self, name: str) -> str:
+        """Return the consumer group of the replay `name`."""
+        return f"{self.replay_group}-{name}"
 
     @property
     def uses_tls(self) -> bool:
@@ -198,6 +222,10 @@ class StoreSettings(Section):
         if self.model_bucket in self.buckets:
             raise ValueError(
                 "model_bucket must be a bucket of its own: who may upload images must not be able to replace the model"
+            )
+        if self.drift_bucket in {*self.image_buckets, self.model_bucket}:
+            raise ValueError(
+                "drift_bucket must be apart from images and models: who may upload must not be able to change what counts as normal"
             )
         return self
 
@@ -323,7 +351,21 @@ class PipelineSettings(Section):
 class DriftSettings(Section):
     """Windows over verdicts, and when they count as drifted."""
 
-    window_s: Positive = Field(default=300, description="length of a window, in event time")
+    windows: tuple[str, ...] = Field(
+        default=("1m", "1h", "1d"),
+        description="windows of event time, as a JSON list: `1m`, `1h`, `1d` are tumbling, `1h/10m` is an hour that begins every ten minutes; images are counted in the shortest tumbling one, of which all others must be multiples",
+    )
+    sample_images: Annotated[int, Field(ge=64, le=1024)] = Field(
+        default=1024,
+        description="images of a window, drawn by their ids, whose probabilities the correction rests on; windows over all tenants keep four times as many",
+    )
+    max_rejects: Annotated[int, Field(ge=0, le=256)] = Field(
+        default=256, description="novel images of a window, drawn by their ids, among which clusters are looked for"
+    )
+    max_tenants: Count = Field(
+        default=1000,
+        description="tenants of one worker that have windows of their own; those of further ones are counted over all tenants only",
+    )
     allowed_lateness_s: Annotated[float, Field(ge=0)] = Field(
         default=60, description="how far behind the newest event a verdict still counts"
     )
@@ -332,10 +374,66 @@ class DriftSettings(Section):
     max_past_s: Positive = Field(default=7 * 86400, description="event times further behind the clock are not counted")
     threshold: Positive = Field(default=0.25, description="KL(current || reference) in nats that raises an alert")
     min_images: Count = Field(default=100, description="fewer decided images in a window raise no alert")
+    metric_tenants: tuple[str, ...] = Field(
+        default=(),
+        description="tenants whose windows are Prometheus series of their own, beside those of all tenants together; each costs some hundred series",
+    )
+    clear_ratio: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=0.6, description="an episode ends below this part of the threshold"
+    )
+    clear_windows: Count = Field(default=3, description="and only after so many windows in a row there")
+    candidate_min_images: Count = Field(
+        default=20, description="fewer novel images that lie together in a window are no candidate for a new generator"
+    )
+    candidate_min_cohesion: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=0.6, description="how near the middle of their cluster they must all lie, as the cosine between"
+    )
+    profile_file: Path | None = Field(
+        default=None,
+        description="calibration profile (JSON), or a checkpoint that carries one, for the test of the correction; unset: that of `model.checkpoint`; a stored reference brings its own",
+    )
+    slow: bool = Field(
+        default=False,
+        description="watch the mean confidence for changes too slow for a window (Page-Hinkley of river); needs the extra `drift` and 200 MB a worker",
+    )
     reference: dict[str, Share] | None = Field(
-        default=None, description="share of each class in normal times, as JSON; unset: no divergence, no alert"
+        default=None,
+        description="true share of each class in normal times, as JSON: corrected windows are compared with it; unset: that of the store, else no divergence, no alert",
     )
     reference_file: Path | None = Field(default=None, description="the same from a JSON file")
+    references_refresh_s: Positive = Field(
+        default=60, description="how often the stored references (`deeptrace drift reference`) are looked at"
+    )
+    reports: bool = Field(
+        default=False,
+        description="have a report (HTML, JSON) rendered by Evidently for each raised alert and each day and put into `store.drift_bucket`; needs the extra `drift`",
+    )
+    slack_webhook: SecretStr = Field(
+        default=SecretStr(""),
+        description="incoming webhook of Slack that is told of alerts and candidates; `https`, unless it is on loopback; empty: nobody is told beside the topic",
+    )
+    slack_per_minute: Count = Field(
+        default=6,
+        description="most messages to Slack in a minute from each drift worker; what is more goes into one message",
+    )
+
+    @field_validator("windows")
+    @classmethod
+    def _windows_fit_together(cls, windows: tuple[str, ...]) -> tuple[str, ...]:
+        parse_specs(windows)
+        return windows
+
+    @property
+    def tells_slack(self) -> bool:
+        """Whether there is a webhook."""
+        return bool(self.slack_webhook.get_secret_value())
+
+    @field_validator("slack_webhook")
+    @classmethod
+    def _webhook_is_safe(cls, webhook: SecretStr) -> SecretStr:
+        if webhook.get_secret_value():
+            safe_url(webhook.get_secret_value())
+        return webhook
 
     @model_validator(mode="after")
     def _one_reference_that_sums_to_one(self) -> "DriftSettings":
@@ -347,6 +445,45 @@ class DriftSettings(Section):
             if REAL not in self.reference:
                 raise ValueError(f"reference must name the class {REAL!r}")
         return self
+
+
+class LabelSettings(Section):
+    """What reviewers say about verdicts: joined to them in the drift worker, and reported by `deeptrace labels`."""
+
+    enabled: bool = Field(
+        default=True,
+        description="join labels to their verdicts in the drift worker; it needs the archive (`pipeline.outcomes=settled`) and a store user who may read it, and without them says why it does not",
+    )
+    wait_s: Annotated[float, Field(ge=0)] = Field(
+        default=60,
+        description="how old a label may get while its outcome is not in the archive yet; then it is `unmatched`",
+    )
+    window_days: Annotated[float, Field(gt=0, le=LABELS_KEPT_DAYS)] = Field(
+        default=30, description="labels that live precision and recall are counted from"
+    )
+    min_labels: Annotated[int, Field(ge=50)] = Field(
+        default=200, description="fewer labelled images of one calibration say nothing about it"
+    )
+    reviewer_salt: SecretStr = Field(
+        default=SecretStr(""),
+        description="secret that reviewers' names are hashed with before they leave `deeptrace labels send`, the same for all who send: another one makes another reviewer",
+    )
+
+
+class OpsSettings(Section):
+    """The ops page that the drift worker serves at `/`."""
+
+    enabled: bool = Field(default=True, description="serve the ops page at `/` of the drift worker's HTTP server")
+    history_h: Annotated[float, Field(gt=0, le=24 * 31)] = Field(
+        default=24, description="hours that the page knows of, from the topics; a drift worker keeps them in memory"
+    )
+    latest_verdicts: Annotated[int, Field(ge=1, le=500)] = Field(
+        default=100, description="verdicts that the page lists, with their pictures"
+    )
+    hosts: tuple[str, ...] = Field(
+        default=(),
+        description="host names under which the page may be asked for, besides loopback's own: for a proxy in front; unset: any where `http.host` is not loopback",
+    )
 
 
 class NarratorSettings(Section):
@@ -445,6 +582,8 @@ class Settings(Section):
     decode: DecodeSettings = DecodeSettings()
     pipeline: PipelineSettings = PipelineSettings()
     drift: DriftSettings = DriftSettings()
+    labels: LabelSettings = LabelSettings()
+    ops: OpsSettings = OpsSettings()
     narrator: NarratorSettings = NarratorSettings()
     http: HttpSettings = HttpSettings()
     log: LogSettings = LogSettings()

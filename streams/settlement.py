@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 import structlog
 
@@ -71,9 +72,9 @@ class Settlement:
         else:
             await self._admitted(found, record, counts=counts)
         async with self._room:
-            await self._out(outcome, passage)
+            await self._out(outcome, passage, record)
 
-    async def _out(self, outcome: Outcome, passage: Passage) -> None:
+    async def _out(self, outcome: Outcome, passage: Passage, record: Record) -> None:
         if not passage.known and self._archive is not None:
             with passage.in_stage("settle", self._metrics.observe_stage):
                 outcome, result = await self._archive.settle(outcome, passage)
@@ -82,6 +83,8 @@ class Settlement:
         await self._send(outcome.topic, outcome.key, outcome.value, outcome.headers, passage)
         self._failpoints.hit("after_publish")
         self._count(outcome)
+        if not passage.known:  # whoever settled it published it then, and somebody may have waited no longer
+            self._observe_wait(outcome, record)
 
     async def _admitted(self, outcome: Outcome, record: Record, *, counts: bool) -> None:
         was_tripped = self._limit.tripped
@@ -114,8 +117,17 @@ class Settlement:
             for reason in verdict.reasons:
                 # What a newer release has settled may have a reason that this one does not know; a label takes no text from a stored object.
                 self._metrics.withheld.labels(reason if reason in REASONS else "other").inc()
+            if verdict.confidence is not None:
+                self._metrics.confidence.labels(verdict.verdict).observe(verdict.confidence)
             self._metrics.batch_size.observe(verdict.timing.batch_size)
         elif outcome.code is not None:
             self._metrics.outcomes.labels("dead_letter").inc()
             self._metrics.dead_letters.labels(outcome.code).inc()
             log.info("dead letter", outcome_id=outcome.outcome_id, code=outcome.code)
+
+    def _observe_wait(self, outcome: Outcome, record: Record) -> None:
+        since = (outcome.verdict.source.event_time if outcome.verdict else None) or record.timestamp
+        waited_s = (datetime.now(UTC) - since).total_seconds()
+        self._metrics.end_to_end_seconds.labels("verdict" if outcome.code is None else "dead_letter").observe(
+            max(0.0, waited_s)  # an uploader's clock may be ahead
+        )

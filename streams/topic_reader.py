@@ -60,7 +60,7 @@ async def read_topics(
         while follow or await _behind(consumer, ends):
             for records in (await consumer.getmany(timeout_ms=500)).values():
                 for record in records:
-                    yield _record(record)
+                    yield record_of(record)
     except REFUSALS as error:  # a topic may be seen by one who may write to it, and still not be read
         raise not_permitted(error, f"read {', '.join(names)}", settings) from error
     finally:
@@ -101,7 +101,8 @@ async def _behind(consumer: Any, ends: dict[Any, int]) -> bool:
     return any([await consumer.position(partition) < end for partition, end in ends.items()])
 
 
-def _record(record: Any) -> Record:
+def record_of(record: Any) -> Record:
+    """Return a record of aiokafka's as one of ours."""
     return Record(
         topic=record.topic,
         partition=record.partition,

@@ -31,6 +31,7 @@ KIB = 1024
 # of 256 KiB could unpack to gigabytes in the worker, so the broker unpacks it (and refuses it). 1 MiB is what producers send by default.
 REFERENCE_LIMIT = {"max.message.bytes": str(1024 * KIB), "compression.type": "uncompressed"}
 COMPACTED = {"cleanup.policy": "compact"}
+KEPT_AS_LABELS = {"retention.ms": str(topics.LABELS_KEPT_DAYS * 86_400_000)}
 REPLICATED = 3
 IN_SYNC = {"min.insync.replicas": "2"}
 AWAY = (BrokerNotAvailableError, KafkaTimeoutError, KafkaUnavailableError)  # aiokafka does not call them retriable
@@ -75,8 +76,8 @@ def wanted(settings: KafkaSettings) -> list[TopicSpec]:
         TopicSpec(topics.WINDOWS, n),
         TopicSpec(topics.DRIFT_ALERTS, n),
         TopicSpec(topics.EXPLANATIONS, n),
-        TopicSpec(topics.LABELS, n),
-        TopicSpec(topics.LABELLED, n),
+        TopicSpec(topics.LABELS, n, KEPT_AS_LABELS),
+        TopicSpec(topics.LABELLED, n, KEPT_AS_LABELS),
         TopicSpec(topics.REPLAYED_VERDICTS, n),
         TopicSpec(drift_table_changelog(settings), n, COMPACTED),
     ]

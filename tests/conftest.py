@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import pytest
+from support.prometheus import Binaries, NoPrometheus, fetch
 
 from schemas.errors import StackUnavailable
 from streams.stack.cache import default_cache_dir
@@ -92,3 +93,12 @@ def minio(minio_binary: None, tmp_path_factory: pytest.TempPathFactory) -> Itera
     server = start_minio(tmp_path_factory.mktemp("minio"))
     yield S3Server(server.address, server.access_key, server.secret_key, server.kind)
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def prometheus_binaries() -> Binaries:
+    """A Prometheus and its promtool that can be started. Debian's package is fetched once into the cache where PATH has none, else skipped."""
+    try:
+        return fetch(default_cache_dir())
+    except (NoPrometheus, StackUnavailable) as error:
+        pytest.skip(f"needs Prometheus: {error}")

@@ -1,4 +1,4 @@
-"""The stage `calibrate`: a trained checkpoint in, the same weights with temperatures and rules of abstention out.
+"""The stage `calibrate`: a trained checkpoint in, the same weights with temperatures, rules of abstention and a profile of its answers out.
 
 Everything is fitted on images that training never saw, laundered like those that arrive in production. What the images were before is another
 population: the report card shows each condition by itself.
@@ -6,7 +6,7 @@ population: the report card shows each condition by itself.
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from model.checkpoint import Loaded, load, save
 from model.config import Temperatures
 from model.open_set import OpenSet
 from model.policy import policy_of
+from schemas.calibration import CalibrationProfile
 from schemas.verdict import REAL
 from training.conditions import CLEAN, require_condition
 from training.conformal import conformal_rule
@@ -24,8 +25,9 @@ from training.corpus.build import Map
 from training.image_sets import drawn, images_of, require_classes
 from training.manifest import Manifest
 from training.metrics import ece, nll
-from training.open_set import LEAST_IMAGES, fit_open_set, novelty_rule
+from training.open_set import LEAST_IMAGES, fit_landmarks, fit_open_set, novelty_rule
 from training.params import CalibrateParams
+from training.profile import cross_fitted_profile
 from training.scores import Advance, Answers, answers
 from training.served import Image
 from training.temperature import fit_temperatures
@@ -48,6 +50,7 @@ class Calibrated:
     sha256: str
     temperatures: Temperatures
     abstention: Abstention
+    profile: CalibrationProfile
     facts: dict[str, Any]
 
 
@@ -75,7 +78,9 @@ def calibrate_checkpoint(
     known = images_of(manifest, "train", classes)
     require_classes(known, classes, split="train", least=LEAST_IMAGES)
 
-    def score(images: Sequence[Image], under: str, open_set: OpenSet | None = None) -> Answers:
+    def score(
+        images: Sequence[Image], under: str, open_set: OpenSet | None = None, *, keep_joint: bool = False
+    ) -> Answers:
         say(f"{len(images)} images, {under}")
         return answers(
             loaded.network,
@@ -85,19 +90,21 @@ def calibrate_checkpoint(
             seed=params.seed,
             policy=policy_of(loaded.meta.preprocess_id),
             open_set=open_set,
+            keep_joint=keep_joint,
             advance=advance,
         )
 
     chosen = drawn(known, OPEN_SET_IMAGES, seed=params.seed)
-    open_set = fit_open_set([score(chosen, under) for under in dict.fromkeys((CLEAN, condition))])
+    taught = [score(chosen, under, keep_joint=True) for under in dict.fromkeys((CLEAN, condition))]
+    open_set = replace(fit_open_set(taught), landmarks=fit_landmarks(loaded.network, taught))
     calibration = score(held_out, condition, open_set)
     temperatures = fit_temperatures(calibration, real_logit_shift=params.real_logit_shift)
     abstention = rules(calibration, temperatures, params)
-    meta = loaded.meta.model_copy(update={"temperatures": temperatures, "abstention": abstention, "figures_sha256": ""})
-    sha256 = save(out, loaded.network, meta, open_set)
-    return Calibrated(
-        out, sha256, temperatures, abstention, _facts(loaded, calibration, temperatures, time.monotonic() - started)
-    )
+    bare = loaded.meta.model_copy(update={"temperatures": temperatures, "abstention": abstention, "profile": None})
+    profile = cross_fitted_profile(calibration, bare.calibration_id, params)
+    sha256 = save(out, loaded.network, bare.model_copy(update={"profile": profile}), open_set)
+    facts = _facts(loaded, calibration, temperatures, time.monotonic() - started)
+    return Calibrated(out, sha256, temperatures, abstention, profile, facts)
 
 
 def rules(calibration: Answers, temperatures: Temperatures, params: CalibrateParams) -> Abstention:

@@ -15,6 +15,7 @@ import torch
 from model.checkpoint import Loaded, load
 from model.ensemble import EnsembleClassifier
 from model.policy import PixelPolicy, policy_of
+from schemas.calibration import CalibrationProfile
 from schemas.errors import UsageError
 from schemas.verdict import REAL
 from training.ablation import without_branches
@@ -27,6 +28,7 @@ from training.items import units_of
 from training.manifest import SPLITS, Manifest
 from training.params import Params
 from training.probe import leave_out
+from training.profile import measured_profile
 from training.report.cards import checkpoint_card, data_card, headline_of, how_to_read
 from training.report.examples import Shown, examples_of
 from training.report.figures import Rules, set_figures, share
@@ -97,6 +99,7 @@ def evaluate_checkpoint(
         open_set=open_set,
         left_out=left_out,
         delivery=delivery,
+        profile=work.profile(seen[TEST]),
         examples=[item.example for item in shown],
         true_images=outside,
         made=Made(
@@ -219,6 +222,12 @@ class _Work:
                 turned=share(before.opposed(after), here.units, self._rules),
             )
         return found
+
+    def profile(self, test: Mapping[str, Answers]) -> CalibrationProfile | None:
+        """Count the test images that arrived as those of the calibration did."""
+        rules = self._loaded.meta.abstention
+        part = test.get(rules.fitted_on) if rules else None
+        return measured_profile(part, self._loaded.meta) if part else None
 
     def examples(self, test: Mapping[str, Answers]) -> list[Shown]:
         """Return examples from the laundered test images."""

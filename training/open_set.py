@@ -7,7 +7,9 @@ import numpy as np
 import torch
 
 from model.abstention import NoveltyRule
-from model.open_set import METHOD, OpenSet, constant
+from model.embedding import signs
+from model.network import Ensemble
+from model.open_set import METHOD, Landmarks, OpenSet, constant
 from schemas.errors import UsageError
 from training.metrics import Floats
 from training.scores import Answers
@@ -40,8 +42,7 @@ def fit_open_set(parts: Sequence[Answers]) -> OpenSet:
                 )
             own = rows.logits[labels[rows.image_of] == label]
             mean = own.mean(axis=0)
-            values, vectors = np.linalg.eigh(shrunk_covariance(own - mean))
-            values = np.maximum(values, _FLOOR * values[-1] + np.finfo(np.float32).tiny)
+            values, vectors = _spread(own - mean)
             means.append(mean)
             whitening.append(vectors / np.sqrt(values))
             offsets.append(constant(float(np.log(values).sum()), len(part.classes), weight))
@@ -50,6 +51,25 @@ def fit_open_set(parts: Sequence[Answers]) -> OpenSet:
         torch.from_numpy(np.stack(whitening)).float(),
         torch.tensor(offsets, dtype=torch.float32),
     )
+
+
+@torch.inference_mode()
+def fit_landmarks(network: Ensemble, parts: Sequence[Answers]) -> Landmarks:
+    """Fit what places novel images (`model.embedding`) on the same answers, which must hold their joint features: one row an image.
+
+    The whitening is by the covariance that the classes share, each about its own mean.
+    """
+    rows, labels = [], np.concatenate([part.labels for part in parts])
+    for part in parts:
+        assert part.joint is not None, "landmarks are fitted on the features that enter the head"
+        rows.append(part.branches["fused"].mean(network.hidden(torch.from_numpy(part.joint)).double().numpy()))
+    features = np.concatenate(rows)
+    centred = features.copy()
+    for label in np.unique(labels):
+        centred[labels == label] -= features[labels == label].mean(axis=0)
+    values, vectors = _spread(centred)
+    axes = vectors / np.sqrt(values) @ signs(features.shape[1])
+    return Landmarks(torch.from_numpy(features.mean(axis=0)).float(), torch.from_numpy(axes).float())
 
 
 def novelty_rule(novelty: Floats, false_rejection_rate: float) -> NoveltyRule:
@@ -74,3 +94,9 @@ def shrunk_covariance(centred: Floats) -> Floats:
     noise = float((np.square(centred).sum(axis=1) ** 2).sum() / count**2 - np.square(sample).sum() / count)
     share = min(1.0, max(0.0, noise / distance)) if distance > 0 else 1.0
     return np.asarray((1 - share) * sample + share * scale * np.eye(width))
+
+
+def _spread(centred: Floats) -> tuple[Floats, Floats]:
+    """Variances, none of them zero, and directions of rows whose mean is zero."""
+    values, vectors = np.linalg.eigh(shrunk_covariance(centred))
+    return np.maximum(values, _FLOOR * values[-1] + np.finfo(np.float32).tiny), vectors

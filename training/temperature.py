@@ -45,14 +45,20 @@ def fit_temperature_and_shift(rows: Rows, labels: Ints, real: int) -> tuple[floa
 def fit_temperatures(calibration: Answers, *, real_logit_shift: bool) -> Temperatures:
     """Fit every temperature on a calibration split, and the shift where it is wanted; never on test images."""
     labels = calibration.labels
-    values = {name: fit_temperature(rows, labels) for name, rows in calibration.branches.items()}
-    shift = 0.0
+    alone = {name: rows for name, rows in calibration.branches.items() if name != "fused"}
+    values = {name: round(fit_temperature(rows, labels), 4) for name, rows in alone.items()}
+    fused, shift = fit_fused(calibration, real_logit_shift=real_logit_shift)
+    return Temperatures(fused=fused, real_logit_shift=shift, **values)
+
+
+def fit_fused(calibration: Answers, *, real_logit_shift: bool) -> tuple[float, float]:
+    """Return the temperature of the ensemble and the shift of `real` (0 where none is wanted), with four digits."""
+    rows, labels, shift = calibration.branches["fused"], calibration.labels, 0.0
     if real_logit_shift:
-        real = calibration.classes.index(REAL)
-        values["fused"], shift = fit_temperature_and_shift(calibration.branches["fused"], labels, real)
-    return Temperatures(
-        **{name: round(value, 4) for name, value in values.items()}, real_logit_shift=round(shift, 4) + 0.0
-    )
+        fused, shift = fit_temperature_and_shift(rows, labels, calibration.classes.index(REAL))
+    else:
+        fused = fit_temperature(rows, labels)
+    return round(fused, 4), round(shift, 4) + 0.0
 
 
 def _fit_shift(rows: Rows, labels: Ints, temperature: float, unit: Floats) -> float:

@@ -1,19 +1,22 @@
 """`deeptrace model compare`: champion and candidate on the same images, and whether to promote."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import asdict
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
 from schemas import topics
-from schemas.errors import CheckFailed, MessageInvalid
+from schemas.errors import CheckFailed, MessageInvalid, NotPermitted, TopicMissing
+from schemas.label import Labelled
 from schemas.shadow import ShadowVerdict
 from streams.cli.arguments import parse_since
 from streams.cli.console import AsJson, err, out, print_json, printable
 from streams.cli.console import settings as read_settings
+from streams.labels.book import LabelBook
 from streams.releases.comparison import ALPHA, MAX_FLIP_RATE, MIN_PAIRS, Comparison, Pairs, Rule
 from streams.releases.comparison import compare as compared
 from streams.settings import KafkaSettings
@@ -27,8 +30,9 @@ EXIT_HOLD = 3
 class Trials:
     """Pairs on the shadow topic, kept apart by who stood against whom."""
 
-    def __init__(self, limit: int | None = None) -> None:
+    def __init__(self, limit: int | None = None, labels: LabelBook | None = None) -> None:
         self._limit = limit
+        self._labels = labels
         self._pairs: dict[Versus, Pairs] = {}
         self._names: dict[Versus, tuple[str, str]] = {}
         self._latest: dict[Versus, datetime] = {}
@@ -46,7 +50,8 @@ class Trials:
         self._names[versus] = (pair.champion.version, pair.candidate.version)
         self._latest[versus] = max(pair.judged, self._latest.get(versus, pair.judged))
         if self._limit is None or pairs.n < self._limit:
-            pairs.take(pair)
+            judged = None if self._labels is None else self._labels.judged(pair.outcome_id)
+            pairs.take(pair, is_ai=None if judged is None else judged.is_ai)
 
     @property
     def newest(self) -> tuple[tuple[str, str], Pairs] | None:
@@ -77,9 +82,10 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Print what flips between the champion and the candidate on trial, and the advice: hold, promote, or keep watching."""
-    trials = Trials(limit)
+    kafka, labels = read_settings().kafka, LabelBook(since=datetime.min.replace(tzinfo=UTC))
+    trials = Trials(limit, labels)
     moment = None if since is None else parse_since(since)
-    asyncio.run(_read(read_settings().kafka, trials, moment))
+    asyncio.run(_read(kafka, trials, labels, moment))
     if trials.newest is None:
         raise CheckFailed(
             "there is nothing to compare",
@@ -101,7 +107,13 @@ def compare(
         raise typer.Exit(EXIT_HOLD)
 
 
-async def _read(settings: KafkaSettings, trials: Trials, since: datetime | None) -> None:
+async def _read(settings: KafkaSettings, trials: Trials, labels: LabelBook, since: datetime | None) -> None:
+    try:
+        async for record in read_topics(settings, [topics.LABELLED]):
+            with suppress(MessageInvalid):
+                labels.take(Labelled.from_bytes(record.value or b""))
+    except (TopicMissing, NotPermitted) as error:
+        err.print(f"labels are left out: {printable(str(error))}", highlight=False, markup=False)
     async for record in read_topics(settings, [topics.SHADOW_VERDICTS], since=since):
         trials.take(record.value)
 
@@ -119,7 +131,7 @@ def _show(versions: tuple[str, str], pairs: Pairs, found: Comparison, rule: Rule
             "direction",
             f"ai_generated to real {found.to_real}, real to ai_generated {found.to_ai} (e-value {found.direction_e:.3g})",
         ),
-        ("labels", "none: no reference says what its image is, so gains and losses cannot be told apart"),
+        ("labels", _labels(found)),
     ]
     if found.mean_p_ai is not None and found.largest_shift is not None:
         champion, candidate = found.mean_p_ai
@@ -133,6 +145,15 @@ def _show(versions: tuple[str, str], pairs: Pairs, found: Comparison, rule: Rule
         out.print(f"{name:<11}{text}", highlight=False, markup=False, soft_wrap=True)
     out.print(f"{'advice':<11}{found.advice}: {found.why}", style="bold", highlight=False, markup=False, soft_wrap=True)
     out.print(f"{'rule':<11}{rule.text}", style="dim", highlight=False, markup=False, soft_wrap=True)
+
+
+def _labels(found: Comparison) -> str:
+    if not found.labelled:
+        return "none: no reviewer has said what one of these images is (`deeptrace labels`), so gains and losses cannot be told apart"
+    return (
+        f"of {found.labelled} labelled images the candidate is right about AI or real on {found.gained} where the champion is not, "
+        f"and wrong on {found.lost} where it is right (e-value {found.label_e:.3g})"
+    )
 
 
 def flip_matrix(pairs: Pairs) -> Table:
@@ -156,6 +177,5 @@ def _as_json(versions: tuple[str, str], pairs: Pairs, found: Comparison, rule: R
         "candidate": versions[1],
         **asdict(found),
         "matrix": matrix,
-        "labelled": 0,
         "rule": {**asdict(rule), "text": rule.text},
     }

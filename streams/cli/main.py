@@ -16,11 +16,14 @@ from streams.cli import (
     dev,
     dlq,
     doctor,
+    drift,
     explain,
+    labels,
     model,
     narrator,
     outcome,
     publish,
+    replay_history,
     storage,
     topics,
     verify,
@@ -78,6 +81,7 @@ app.command("worker")(workers.worker)
 app.command("drift-worker")(workers.drift_worker)
 app.command("narrate")(narrator.narrate)
 app.command("doctor")(doctor.doctor)
+app.command("replay")(replay_history.replay)
 app.command("audit")(audit.audit)
 app.command("outcome")(outcome.outcome)
 app.command("verify")(verify.verify)
@@ -86,6 +90,8 @@ app.add_typer(topics.app, name="topics")
 app.add_typer(storage.app, name="storage")
 app.add_typer(dlq.app, name="dlq")
 app.add_typer(model.app, name="model")
+app.add_typer(labels.app, name="labels")
+app.add_typer(drift.app, name="drift")
 app.add_typer(config.app, name="config")
 for plugin in sorted(entry_points(group="deeptrace.commands"), key=attrgetter("name")):
     plugin.load()(app)

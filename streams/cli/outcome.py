@@ -32,10 +32,7 @@ def outcome(
     as_json: AsJson = False,
 ) -> None:
     """Show the one outcome of a reference as it is settled in the store. Exits with 3 when there is none."""
-    if len(outcome_id) != OUTCOME_ID_LENGTH or not HEX.issuperset(outcome_id):
-        raise UsageError(
-            "not an outcome id", why="it has 40 hex digits, in lower case", remedy="Copy a verdict's outcome_id."
-        )
+    require_outcome_id(outcome_id)
     found = stored_outcome(outcome_id)
     if raw:
         sys.stdout.buffer.write(found.data)
@@ -47,6 +44,14 @@ def outcome(
     else:
         for name, text in described(settled, found.info.last_modified):
             out.print(printable(f"{name:<13}{text}"), highlight=False, markup=False, soft_wrap=True)
+
+
+def require_outcome_id(text: str) -> None:
+    """Raise UsageError unless `text` is spelt like the id of an outcome."""
+    if len(text) != OUTCOME_ID_LENGTH or not HEX.issuperset(text):
+        raise UsageError(
+            "not an outcome id", why="it has 40 hex digits, in lower case", remedy="Copy a verdict's outcome_id."
+        )
 
 
 def as_on_topic(settled: SettledOutcome) -> Any:

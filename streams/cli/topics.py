@@ -7,12 +7,23 @@ import typer
 from rich.table import Table
 
 from streams import topics
-from streams.broker_access import drift_needs, kafka_acls, narrator_needs, scoring_needs
+from streams.broker_access import (
+    drift_needs,
+    kafka_acls,
+    label_needs,
+    narrator_needs,
+    notice_needs,
+    page_needs,
+    replay_needs,
+    report_needs,
+    scoring_needs,
+)
 from streams.cli.console import AsJson, out, print_json
 from streams.cli.console import settings as read_settings
+from streams.labels.switch import why_off
 
 app = typer.Typer(no_args_is_help=True, help="Plan and create the topics, and show what rights a worker needs on them.")
-NEEDS = {"drift": drift_needs, "narrator": narrator_needs}
+NEEDS = {"drift": drift_needs, "narrator": narrator_needs, "replay": replay_needs}
 
 
 @app.command()
@@ -29,15 +40,23 @@ def apply(as_json: AsJson = False) -> None:
 
 @app.command()
 def acls(
-    worker: Annotated[Literal["scoring", "drift", "narrator"], typer.Argument(help="Whose rights.")],
+    worker: Annotated[Literal["scoring", "drift", "narrator", "replay"], typer.Argument(help="Whose rights.")],
     principal: Annotated[str, typer.Option(help="Kafka user of the worker.")] = "User:deeptrace-worker",
 ) -> None:
     """Print the kafka-acls commands that give a worker the rights it needs, and no other."""
     settings = read_settings()
     kafka = settings.kafka
     shadow = settings.model.shadow_release is not None
-    needs = scoring_needs(kafka, shadow=shadow) if worker == "scoring" else NEEDS[worker](kafka)
-    for command in kafka_acls(needs, principal, kafka.bootstrap_servers):
+    needs = [scoring_needs(kafka, shadow=shadow) if worker == "scoring" else NEEDS[worker](kafka)]
+    if worker == "drift" and why_off(settings) is None:
+        needs.append(label_needs(kafka))
+    if worker == "drift" and settings.drift.tells_slack:
+        needs.append(notice_needs(kafka))
+    if worker == "drift" and settings.drift.reports:
+        needs.append(report_needs(kafka))
+    if worker == "drift" and settings.ops.enabled:
+        needs.append(page_needs(kafka))
+    for command in (line for one in needs for line in kafka_acls(one, principal, kafka.bootstrap_servers)):
         out.print(command, highlight=False, markup=False, soft_wrap=True)
 
 

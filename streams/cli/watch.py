@@ -12,7 +12,7 @@ from schemas.errors import MessageInvalid
 from schemas.incoming import Record
 from schemas.narrative import Narrative
 from schemas.verdict import Verdict
-from schemas.window import DriftAlert, WindowSummary
+from schemas.window import CANDIDATE_SCHEMA, OVERALL, DriftAlert, GeneratorCandidate, WindowSummary
 from streams.cli.console import AsJson, out, print_json, printable
 from streams.cli.console import settings as read_settings
 from streams.topic_reader import read_topics
@@ -74,12 +74,36 @@ def _describe(record: Record) -> str:
         window = WindowSummary.from_bytes(value)
         kl = window.kl_current_reference_nats
         drift = "" if kl is None else f"  KL {kl:.3f}"
-        return f"window       {window.tenant}  {window.start:%H:%M:%S}  {window.images} images  {window.counts}{drift}"
-    alert = DriftAlert.from_bytes(value)
-    return (
-        f"drift alert  {alert.tenant}  {alert.start:%H:%M:%S}  KL {alert.value:.3f} > {alert.threshold}  "
-        f"more {alert.most_grown}, less {alert.most_shrunk}"
-    )
+        kind = f"  {window.window}" if window.window else ""
+        return f"window       {_whose(window.tenant)}{kind}  {window.start:%H:%M:%S}  {window.images} images  {window.counts}{drift}"
+    if _schema(value) == CANDIDATE_SCHEMA:
+        candidate = GeneratorCandidate.from_bytes(value)
+        return (
+            f"candidate    {_whose(candidate.tenant)}  {candidate.window}  {candidate.start:%H:%M:%S}  "
+            f"{candidate.images} novel images alike, nearest {candidate.nearest_class or '-'}"
+        )
+    return _describe_alert(DriftAlert.from_bytes(value))
+
+
+def _describe_alert(alert: DriftAlert) -> str:
+    said = f"drift alert  {_whose(alert.tenant)}  {alert.start:%H:%M:%S}  "
+    if alert.statistic != "kl_current_reference_nats":
+        return f"{said}slow drift of the confidence  {alert.value:.3f} > {alert.threshold}"
+    if alert.state == "resolved":
+        return f"{said}over  KL {alert.value:.3f}"
+    return f"{said}KL {alert.value:.3f} > {alert.threshold}  more {alert.most_grown}, less {alert.most_shrunk}"
+
+
+def _whose(tenant: str) -> str:
+    return "all tenants" if tenant == OVERALL else tenant
+
+
+def _schema(value: bytes) -> Any:
+    try:
+        record = orjson.loads(value)
+    except orjson.JSONDecodeError:
+        return None
+    return record.get("schema") if isinstance(record, dict) else None
 
 
 def _as_json(record: Record) -> dict[str, Any]:

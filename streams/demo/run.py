@@ -172,9 +172,7 @@ class _Run:
 
     async def _windows(self, follower: Follower, tally: Tally, check: Callable[[], None]) -> None:
         def all_counted() -> bool:
-            kls = [window.kl_current_reference_nats or 0.0 for window in tally.windows.values()]
-            drifted = sum(1 for kl in kls if kl > self.settings.drift.threshold)  # an alert follows its window
-            return tally.counted_in_windows >= len(tally.verdicts) and len(tally.alerts) >= drifted
+            return tally.counted_in_windows >= len(tally.verdicts) and not tally.alerts_to_come
 
         await follower.until(all_counted, stalled_after_s=_WINDOWS_STALLED_S, check=check)
         self.screen.step(f"windows published: {len(tally.windows)}, drift alerts: {len(tally.alerts)}")

@@ -4,11 +4,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+import orjson
+
 from schemas import topics
 from schemas.dead_letter import DeadLetter
 from schemas.incoming import Intake, Record
 from schemas.verdict import Verdict
-from schemas.window import DriftAlert, WindowSummary
+from schemas.window import CANDIDATE_SCHEMA, OVERALL, DriftAlert, WindowSummary
 from streams.demo.sending import JUDGED, Sent
 
 TALLIED = (topics.IMAGES, topics.VERDICTS, topics.DEAD_LETTERS, topics.WINDOWS, topics.DRIFT_ALERTS)
@@ -60,10 +62,14 @@ class Tally:
                 self._outcomes[letter.outcome_id] += 1
             case topics.WINDOWS:
                 window = WindowSummary.from_bytes(value)
-                self.windows[window.window_id] = window
+                if window.tenant != OVERALL:  # the demo has one tenant: over all of them the windows are the same
+                    self.windows[window.window_id] = window
             case topics.DRIFT_ALERTS:
+                if orjson.loads(value).get("schema") == CANDIDATE_SCHEMA:
+                    return
                 alert = DriftAlert.from_bytes(value)
-                self.alerts[alert.alert_id] = alert
+                if alert.tenant != OVERALL:
+                    self.alerts[alert.alert_id] = alert
 
     @property
     def sent(self) -> Mapping[bytes, Sent]:
@@ -98,6 +104,16 @@ class Tally:
     def counted_in_windows(self) -> int:
         """How many verdicts the published windows account for."""
         return sum(window.images + window.late for window in self.windows.values())
+
+    @property
+    def alerts_to_come(self) -> bool:
+        """Whether a published window began an episode whose alert is not there yet: an alert follows its window."""
+        begun = {
+            window.divergences.episode_id
+            for window in self.windows.values()
+            if window.divergences is not None and window.divergences.state == "drifting"
+        }
+        return not begun <= {alert.episode_id for alert in self.alerts.values()}
 
     def verdict_of(self, sent: Sent) -> Verdict | None:
         """Return the verdict on one reference, if that is what it came to."""

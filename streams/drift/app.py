@@ -1,4 +1,4 @@
-"""The drift worker: the second Faust app. One agent turns verdicts into observations by tenant, the other keeps the windows of tenants.
+"""The drift worker: the second Faust app. One agent turns verdicts into batches of observations by tenant, the other keeps their windows.
 
 Thin glue. Faust delivers, assigns partitions and restores the table; what is counted, written and published is decided in `keeper` and
 `windows`, which know no Faust.
@@ -16,32 +16,39 @@ import faust
 import structlog
 
 from schemas import topics
-from schemas.errors import ConfigError, MessageInvalid
-from schemas.incoming import kafka_time
-from schemas.window import Observation
+from schemas.errors import ConfigError, MessageInvalid, MessageRejected
+from schemas.observations import ObservationBatch
 from streams.broker_access import drift_needs, require_access
 from streams.deadline import ends_within
 from streams.drift.changelog_table import ChangelogTable
 from streams.drift.companions import Surroundings, companions
 from streams.drift.inbox import MAX_BATCH, Inbox
-from streams.drift.keeper import Arrival, WindowKeeper
+from streams.drift.judging import make_judge, stored_references
+from streams.drift.keeper import Arrival, TenantLimits, WindowKeeper
 from streams.drift.metrics import DriftMetrics
-from streams.drift.observations import observation_of
+from streams.drift.observing import Observing
 from streams.drift.outgoing import Outgoing
-from streams.drift.reference import FixedReferences, load_reference
+from streams.drift.rows import Rows
 from streams.drift.succession import Succession
-from streams.drift.summary import Judge
 from streams.drift.windows import WindowRules
-from streams.faust_app import first_failure, make_app, why_not_assigned
+from streams.faust_app import assigned, committed_offset, first_failure, make_app, why_not_assigned
 from streams.http import HealthServer
+from streams.lag import LagWatch, Standing
 from streams.ledger import Entry, Ledger
+from streams.partition_log import PartitionLog
 from streams.producer import Producer
+from streams.prompt_delivery import deliver_promptly
 from streams.settings import Settings
+from streams.standings import standings
 from streams.topics import drift_table_changelog, plan
 
 TABLE = "windows"
 TICK_S = 1.0
-OBSERVING_AT_ONCE = 512
+MAX_ROWS_AT_ONCE = 32 * MAX_BATCH
+LEAST_WEIGHT = 32
+"""A record of one observation costs as much as that many in a larger one."""
+OBSERVATION_RECORDS = 256
+"""How many wait between the consumer and the agent: each may have 40 KiB."""
 RECOVERY_LIMIT_S = 300
 """Faust's recovery can miss its own end signal (upstream issue 596); a worker that waits longer than this ends and is restarted."""
 
@@ -50,7 +57,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """An observation with its place in the ledger; no arrival when the record was not readable."""
+    """A batch of observations with its place in the ledger; no arrival when the record was not readable."""
 
     entry: Entry[Any]
     generation: int
@@ -61,13 +68,14 @@ class DriftService:
     """One drift worker, from its checks at start to its last commit (see `streams.runner.Service`)."""
 
     def __init__(self, settings: Settings) -> None:
-        self.metrics = DriftMetrics()
+        self.metrics = DriftMetrics(settings.drift)
         self._settings = settings
         self._producer = Producer(settings.kafka, client_id=f"{settings.kafka.drift_group}-windows")
         self._outgoing = Outgoing(self._producer, settings.pipeline, self.metrics)
         self._ledger = Ledger[Any](lambda event: event.ack())
-        self._inbox = Inbox[Delivered]()
-        self._slots = asyncio.Semaphore(OBSERVING_AT_ONCE)
+        self._inbox = Inbox[Delivered](max_batch=MAX_ROWS_AT_ONCE)
+        self._verdicts = Inbox[Entry[Any]]()
+        self._observing = Observing(settings.drift, self._outgoing.observe, self.metrics)
         self._tasks: set[asyncio.Task[None]] = set()
         self._failure: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
         self._keeping = asyncio.Lock()  # held while windows are being changed; a rebalance waits for it
@@ -76,13 +84,13 @@ class DriftService:
         self._draining = False
         self._data_dir = tempfile.TemporaryDirectory(prefix="deeptrace-")
         self._app, table = self._build_app()
+        self._references = stored_references(settings, self.metrics)
         self._keeper = WindowKeeper(
             table,
             self._outgoing.close,
             rules=WindowRules.of(settings.drift),
-            judge=Judge(
-                FixedReferences(load_reference(settings.drift)), settings.drift.threshold, settings.drift.min_images
-            ),
+            limits=TenantLimits.of(settings.drift),
+            judge=make_judge(settings, self._references),
             metrics=self.metrics,
         )
         self._companions = companions(Surroundings(settings, self.metrics))
@@ -93,6 +101,7 @@ class DriftService:
             readiness={"draining": self._not_draining, "partitions": self._assigned, "table": self._table_recovered},
             routes=[companion.routes for companion in self._companions],
         )
+        self._lag = LagWatch(PartitionLog(settings.kafka), self._standings, self.metrics.lag)
         self.metrics.in_flight.set_function(lambda: self._ledger.unfinished)
 
     async def start(self) -> None:
@@ -109,9 +118,13 @@ class DriftService:
             )
         await self._producer.start()
         await self._health.start()
+        self._lag.start()
+        if self._references is not None:
+            await self._references.start()
         for companion in self._companions:
             await companion.start()
         log.info("starting", group=kafka.drift_group, port=self._health.port)
+        self._start_task(self._observe())
         self._start_task(self._keep_windows())
         await self._app.start()
 
@@ -129,6 +142,9 @@ class DriftService:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._lag.stop()
+        if self._references is not None:
+            await self._references.stop()
         await self._producer.stop()
         await self._health.stop()
         self._data_dir.cleanup()
@@ -140,6 +156,7 @@ class DriftService:
             data_dir=Path(self._data_dir.name),
             buffer_records=2 * MAX_BATCH,
         )
+        deliver_promptly(app)
         table = ChangelogTable(app, name=TABLE)
         app.tables.add(table)
         table.on_recover(self._on_recovered)
@@ -151,35 +168,29 @@ class DriftService:
         async def observe(stream: Any) -> None:
             await self._take_verdicts(stream.noack().events())
 
-        @app.agent(app.topic(topics.OBSERVATIONS, **raw), name="window", concurrency=1)  # type: ignore[untyped-decorator]
+        observations = app.topic(topics.OBSERVATIONS, maxsize=OBSERVATION_RECORDS, **raw)
+
+        @app.agent(observations, name="window", concurrency=1)  # type: ignore[untyped-decorator]
         async def window(stream: Any) -> None:
             await self._take_observations(stream.noack().events())
 
         return app, table
 
     async def _take_verdicts(self, events: AsyncIterator[Any]) -> None:
-        """Start an observation of each verdict; waits while enough are on their way. Cannot raise."""
+        """Hand each verdict on; waits while a batch is waiting there. Cannot raise."""
         async for event in events:
-            entry = self._register(event)
-            await self._slots.acquire()
-            self._start_task(self._observe(entry, event.message))
+            await self._verdicts.put(self._register(event))
 
-    async def _observe(self, entry: Entry[Any], message: Any) -> None:
-        try:
-            written_at = kafka_time(message.timestamp)
-            try:
-                observation = observation_of(message.value, written_at=written_at)
-            except MessageInvalid as error:
-                self._skip(message, error)
-            else:
-                await self._outgoing.observe(observation)
-                self.metrics.verdicts.labels("observed").inc()
-            self._ledger.finish(entry)
-        finally:
-            self._slots.release()
+    async def _observe(self) -> None:
+        """Publish what windows need of the verdicts, a batch at a time; they are acknowledged when the broker has it."""
+        while True:
+            batch = await self._verdicts.batch(idle_s=TICK_S)
+            await self._observing.publish([entry.handle.message for entry in batch])
+            for entry in batch:
+                self._ledger.finish(entry)
 
     async def _take_observations(self, events: AsyncIterator[Any]) -> None:
-        """Hand each observation to the keeper's inbox; waits while a batch is waiting there."""
+        """Hand each batch of observations to the keeper's inbox; waits while enough are waiting there."""
         succession = Succession()
         async for event in events:
             message = event.message
@@ -188,11 +199,15 @@ class DriftService:
                 return
             entry, arrival = self._register(event), None
             try:
-                observation = Observation.from_bytes(message.value or b"")
-                arrival = Arrival(message.partition, message.offset, round(message.timestamp * 1000), observation)
+                batch = ObservationBatch.from_bytes(message.value or b"")
+                rows = Rows.from_message(batch)
+                arrival = Arrival(
+                    message.partition, message.offset, round(message.timestamp * 1000), batch.tenant, rows
+                )
             except MessageInvalid as error:
                 self._skip(message, error)
-            await self._inbox.put(Delivered(entry, message.generation_id, arrival))
+            weight = max(LEAST_WEIGHT, len(arrival.rows) if arrival is not None else 0)
+            await self._inbox.put(Delivered(entry, message.generation_id, arrival), weight=weight)
 
     async def _keep_windows(self) -> None:
         ticked = time.monotonic()
@@ -210,7 +225,7 @@ class DriftService:
         # what was delivered before a rebalance that is over will be delivered again, perhaps to another worker
         current = [one for one in batch if one.generation == self._app.consumer_generation_id]
         await self._keeper.apply([one.arrival for one in current if one.arrival is not None])
-        self.metrics.batch_records.observe(len(current))
+        self.metrics.batch_records.observe(sum(len(one.arrival.rows) for one in current if one.arrival is not None))
         for one in current:
             self._ledger.finish(one.entry)
 
@@ -219,6 +234,7 @@ class DriftService:
         async with self._keeping:
             self._recovered = False
             self._waiting_since = time.monotonic()
+            self.metrics.latest.forget()
 
     async def _on_recovered(self) -> None:
         try:
@@ -227,6 +243,14 @@ class DriftService:
                 self._recovered = True
         except Exception as error:  # noqa: BLE001  # Faust drops what a recovery callback raises
             self._fail(error)
+
+    def _standings(self) -> list[Standing]:
+        return standings(
+            self._ledger,
+            [place for name in (topics.VERDICTS, topics.OBSERVATIONS) for place in assigned(self._app, name)],
+            generation=self._app.consumer_generation_id,
+            committed=lambda topic, partition: committed_offset(self._app, topic, partition),
+        )
 
     def _check_recovery(self) -> None:
         waited_s = time.monotonic() - self._waiting_since
@@ -237,7 +261,7 @@ class DriftService:
         message = event.message
         return self._ledger.register(message.topic, message.partition, message.generation_id, message.offset, event)
 
-    def _skip(self, message: Any, error: MessageInvalid) -> None:
+    def _skip(self, message: Any, error: MessageRejected) -> None:
         self.metrics.verdicts.labels("unreadable").inc()
         log.warning("skipped", topic=message.topic, partition=message.partition, offset=message.offset, why=error.why)
 

@@ -9,7 +9,11 @@ from typing import Protocol
 
 from aiohttp import web
 
+from streams.connecting import connect_drift
 from streams.drift.metrics import DriftMetrics
+from streams.drift.notices.pace import Pace
+from streams.labels.companion import Labels
+from streams.ops.companion import OpsPage
 from streams.settings import Settings
 
 
@@ -38,6 +42,30 @@ class Companion(Protocol):
         """End all that it began."""
 
 
-def companions(around: Surroundings) -> Sequence[Companion]:  # noqa: ARG001  # the first of them is on its way
+def companions(around: Surroundings) -> Sequence[Companion]:
     """Return the companions that the settings ask for."""
-    return ()
+    labels = Labels(around.settings, around.metrics.registry)
+    return (labels, *_reports(around), *_notices(around), *_page(around, labels))
+
+
+def _page(around: Surroundings, labels: Labels) -> Sequence[Companion]:
+    return (OpsPage(around.settings, labels.book),) if around.settings.ops.enabled else ()
+
+
+def _reports(around: Surroundings) -> Sequence[Companion]:
+    if not around.settings.drift.reports:
+        return ()
+    from streams.drift.reports.writing import ReportWriter
+
+    return (ReportWriter(around.settings, around.metrics, connect_drift(around.settings.store)),)
+
+
+def _notices(around: Surroundings) -> Sequence[Companion]:
+    drift = around.settings.drift
+    if not drift.tells_slack:
+        return ()
+    from streams.drift.notices.slack import Slack  # its library costs nothing where nobody is told
+    from streams.drift.notices.telling import Notices, NoticesFromTopic
+
+    notices = Notices(Slack(drift.slack_webhook), around.metrics, pace=Pace(drift.slack_per_minute))
+    return (NoticesFromTopic(around.settings.kafka, notices),)

@@ -1,29 +1,316 @@
-"""Verdicts to observations: what windows need, keyed by tenant, so that one worker sees the whole of a tenant."""
+"""Verdicts to observations: what windows need of them, many in one record a tenant, so that one worker sees the whole of a tenant.
 
+Only the fields that windows use are read and checked; a full verdict costs five times as much.
+"""
+
+import base64
+import binascii
+import math
+import struct
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any, Final, NamedTuple, Self
 
-from schemas.errors import MessageInvalid
-from schemas.verdict import Verdict
-from schemas.window import Observation
+import numpy as np
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
+
+from schemas.base import fault_list
+from schemas.errors import MessageInvalid, SchemaVersionUnknown
+from schemas.image_ref import Tenant
+from schemas.observations import (
+    ABSENT,
+    HAS_PROBS,
+    MAX_BATCH_REJECTS,
+    MAX_CLASSES,
+    MAX_CODES,
+    NOVEL,
+    REJECTED,
+    SCORED,
+    UNIT,
+    Name,
+    ObservationBatch,
+    ObservedModel,
+    ObservedReject,
+)
+from schemas.verdict import SCHEMA, SUM_TOLERANCE, UNKNOWN_GENERATOR, Unit, VerdictName
+from schemas.window import OVERALL
+from streams.drift.rows import VERDICTS, Rows, row_type
+from streams.drift.windows import Fate, fingerprint_of
+from streams.settings import DriftSettings
+
+MAX_BATCH_ROWS: Final = 1024
+EMBEDDING_BYTES: Final = 32
+MAX_KEY_BYTES: Final = 512
+_HEAD = struct.Struct("<QqBBBBH")
+_CODES: Final = {name: code for code, name in enumerate(VERDICTS)}
 
 
-def observation_of(value: bytes | None, *, written_at: datetime) -> Observation:
-    """Return what the verdict in `value` says to windows; `written_at` is when it was put on the topic.
+class Oddity(StrEnum):
+    """What is odd about a verdict that is counted nevertheless."""
+
+    BAD_PROBABILITIES = "bad_probabilities"
+    """They do not sum to 1, or are not over the model's classes: the image is counted, its probabilities are not."""
+    BAD_EMBEDDING = "bad_embedding"
+    """The image is counted, and takes no part in the search for new generators."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True, protected_namespaces=())
+
+
+class _Object(_Part):
+    bucket: str
+    key: str
+
+
+class _Model(_Part):
+    version: Name
+    calibration_id: Name
+    classes: Annotated[tuple[Name, ...], Field(min_length=1, max_length=MAX_CLASSES)]
+    prior: tuple[Unit, ...] | None = None
+
+
+class _Novelty(_Part):
+    score: float
+    threshold: float
+    nearest: Name | None = None
+    embedding: str | None = None
+
+
+class _Source(_Part):
+    event_time: datetime | None = None
+
+    @field_validator("event_time")
+    @classmethod
+    def _has_a_zone(cls, moment: datetime | None) -> datetime | None:
+        if moment is not None and moment.tzinfo is None:
+            raise ValueError("must have a time zone")
+        return moment
+
+
+class _Verdict(_Part):
+    schema_: str = Field(default=SCHEMA, alias="schema")
+    outcome_id: Annotated[str, StringConstraints(min_length=1, max_length=256)]
+    tenant: Tenant
+    object: _Object
+    verdict: VerdictName
+    predicted_source: Name | None = None
+    confidence: Unit | None = None
+    per_class_probs: dict[str, float] | None = None
+    novelty: _Novelty | None = None
+    model: _Model
+    source: _Source
+
+
+class SeenModel(NamedTuple):
+    """The model that answered; `prior` is what its probabilities are calibrated for."""
+
+    version: str
+    calibration_id: str
+    classes: tuple[str, ...]
+    prior: tuple[float, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What windows need of one verdict. `probs` are in the order of the model's classes, in 1/60000; none: no probabilities."""
+
+    tenant: str
+    fingerprint: int
+    event_ms: int
+    verdict: str
+    source: str | None
+    model: SeenModel
+    confidence: float | None
+    probs: tuple[int, ...]
+    is_scored: bool
+    is_novel: bool
+    reject: ObservedReject | None
+    oddities: tuple[Oddity, ...]
+
+
+def observe(value: bytes | None, *, written_ms: int) -> Seen:
+    """Return what the verdict in `value` says to windows; `written_ms` is when it was put on the topic.
 
     The event time is the reference's. It is the same in every repeat of a verdict, so repeats fall into the same window.
 
     Raises:
+        SchemaVersionUnknown: `value` says that it is something else than a verdict that this release reads.
         MessageInvalid: `value` is not a verdict.
     """
     if value is None:
-        raise MessageInvalid("not a valid Verdict", why="the record has no value")
-    verdict = Verdict.from_bytes(value)
-    return Observation(
-        outcome_id=verdict.outcome_id,
-        tenant=verdict.tenant,
-        event_time=verdict.source.event_time or written_at,
-        verdict=verdict.verdict,
-        predicted_source=verdict.predicted_source,
-        per_class_probs=verdict.per_class_probs,
-        model_version=verdict.model.version,
+        raise MessageInvalid("not a valid verdict", why="the record has no value")
+    try:
+        read = _Verdict.model_validate_json(value)
+    except ValidationError as error:
+        _refuse_schema(value)
+        raise MessageInvalid("not a valid verdict", why=fault_list(error)) from None
+    if read.schema_ != SCHEMA:
+        _refuse_schema(value)
+    if read.predicted_source is not None and read.predicted_source not in (*read.model.classes, UNKNOWN_GENERATOR):
+        raise MessageInvalid("not a valid verdict", why="predicted_source: no class of the model")
+    oddities: list[Oddity] = []
+    probs = _probabilities(read, oddities)
+    fingerprint = fingerprint_of(read.outcome_id)
+    novelty, moment = read.novelty, read.source.event_time
+    return Seen(
+        tenant=read.tenant,
+        fingerprint=fingerprint,
+        event_ms=written_ms if moment is None else _milliseconds(moment),
+        verdict=read.verdict,
+        source=read.predicted_source,
+        model=_seen_model(read.model),
+        confidence=read.confidence,
+        probs=probs,
+        is_scored=novelty is not None,
+        is_novel=novelty is not None and novelty.score > novelty.threshold,
+        reject=None if novelty is None or novelty.embedding is None else _reject(read, fingerprint, oddities),
+        oddities=tuple(oddities),
     )
+
+
+def _refuse_schema(value: bytes) -> None:
+    try:
+        record: Any = orjson.loads(value)
+    except orjson.JSONDecodeError:
+        return
+    schema = record.get("schema", SCHEMA) if isinstance(record, dict) else SCHEMA
+    if schema != SCHEMA:
+        raise SchemaVersionUnknown("not a verdict of this release", why=f"only {SCHEMA} is read")
+
+
+def _milliseconds(moment: datetime) -> int:
+    return math.floor(moment.timestamp() * 1000 + 0.5)
+
+
+def _seen_model(model: _Model) -> SeenModel:
+    prior = model.prior
+    if prior is not None and not (len(prior) == len(model.classes) and min(prior) > 0 and _sums_to_one(prior)):
+        prior = None
+    return SeenModel(model.version, model.calibration_id, model.classes, prior)
+
+
+def _sums_to_one(probs: Sequence[float]) -> bool:
+    return abs(sum(probs) - 1) <= SUM_TOLERANCE
+
+
+def _probabilities(read: _Verdict, oddities: list[Oddity]) -> tuple[int, ...]:
+    table, classes = read.per_class_probs, read.model.classes
+    if table is None:
+        return ()
+    try:
+        probs = [table[name] for name in classes]
+    except KeyError:
+        probs = []
+    if len(table) != len(probs) or not _sums_to_one(probs) or not 0 <= min(probs) <= max(probs) <= 1:
+        oddities.append(Oddity.BAD_PROBABILITIES)
+        return ()
+    return tuple([round(p * UNIT) for p in probs])
+
+
+def _reject(read: _Verdict, fingerprint: int, oddities: list[Oddity]) -> ObservedReject | None:
+    novelty = read.novelty
+    assert novelty is not None
+    assert novelty.embedding is not None
+    try:
+        is_sound = len(base64.b64decode(novelty.embedding, validate=True)) == EMBEDDING_BYTES
+    except (binascii.Error, ValueError):
+        is_sound = False
+    if not is_sound or len(read.object.key.encode()) > MAX_KEY_BYTES or len(read.object.bucket) > 128:  # noqa: PLR2004
+        oddities.append(Oddity.BAD_EMBEDDING)
+        return None
+    return ObservedReject.model_construct(
+        fingerprint=fingerprint,
+        embedding=novelty.embedding,
+        nearest=novelty.nearest,
+        bucket=read.object.bucket,
+        key=read.object.key,
+        model_version=read.model.version,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class EventTimes:
+    """Which event times count: not too far ahead of our clock, nor too far behind the time at which the verdict was written."""
+
+    max_future_ms: int
+    max_past_ms: int
+
+    @classmethod
+    def of(cls, settings: DriftSettings) -> Self:
+        """Return the times of the settings."""
+        return cls(round(settings.max_future_s * 1000), round(settings.max_past_s * 1000))
+
+    def fate(self, seen: Seen, *, written_ms: int, now_ms: int) -> Fate | None:
+        """Return why the verdict is not counted, or None."""
+        if seen.event_ms > now_ms + self.max_future_ms:
+            return Fate.TOO_FAR_AHEAD
+        if seen.event_ms < written_ms - self.max_past_ms:
+            return Fate.TOO_FAR_BACK
+        return None
+
+
+@dataclass(slots=True)
+class Gathering:
+    """Gathers observations, and gives them out by tenant and for all tenants together."""
+
+    _models: dict[SeenModel, int] = field(default_factory=dict)
+    _sources: dict[str, int] = field(default_factory=dict)
+    _heads: dict[str, list[tuple[bytes, bytes]]] = field(default_factory=lambda: defaultdict(list))
+    _rejects: dict[str, dict[int, ObservedReject]] = field(default_factory=lambda: defaultdict(dict))
+    _count: int = 0
+    _reject_count: int = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def has_room_for(self, seen: Seen) -> bool:
+        """Whether another fits; when not, `batches` is to be taken and a new gathering begun."""
+        return (
+            self._count < MAX_BATCH_ROWS
+            and self._reject_count < MAX_BATCH_REJECTS
+            and (len(self._models) < MAX_CODES or seen.model in self._models)
+            and (len(self._sources) < MAX_CODES or seen.source is None or seen.source in self._sources)
+        )
+
+    def add(self, seen: Seen) -> None:
+        """Take in an observation."""
+        model = self._models.setdefault(seen.model, len(self._models))
+        source = 0 if seen.source is None else self._sources.setdefault(seen.source, len(self._sources)) + 1
+        flags = NOVEL * seen.is_novel | HAS_PROBS * bool(seen.probs) | SCORED * seen.is_scored
+        flags |= REJECTED * (seen.reject is not None)
+        confidence = ABSENT if seen.confidence is None else round(seen.confidence * UNIT)
+        head = _HEAD.pack(seen.fingerprint, seen.event_ms, _CODES[seen.verdict], source, model, flags, confidence)
+        self._heads[seen.tenant].append((head, struct.pack(f"<{len(seen.probs)}H", *seen.probs)))
+        self._count += 1
+        if seen.reject is not None:
+            self._rejects[seen.tenant][seen.fingerprint] = seen.reject
+            self._reject_count += 1
+
+    def batches(self) -> Iterator[ObservationBatch]:
+        """Yield one batch a tenant, then one of all of them; none where nothing was gathered."""
+        if not self._count:
+            return
+        width = max(len(model.classes) for model in self._models)
+        models = tuple(ObservedModel.model_construct(**model._asdict()) for model in self._models)
+        everything = []
+        for tenant, heads in self._heads.items():
+            packed = b"".join([part for head, probs in heads for part in (head, probs.ljust(2 * width, b"\0"))])
+            everything.append(packed)
+            yield self._batch(tenant, packed, models, width, self._rejects.get(tenant, {}))
+        rejects = {at: one for of_tenant in self._rejects.values() for at, one in of_tenant.items()}
+        yield self._batch(OVERALL, b"".join(everything), models, width, rejects)
+
+    def _batch(
+        self,
+        tenant: str,
+        packed: bytes,
+        models: tuple[ObservedModel, ...],
+        width: int,
+        rejects: dict[int, ObservedReject],
+    ) -> ObservationBatch:
+        return Rows(np.frombuffer(packed, row_type(width)), models, tuple(self._sources), rejects).to_message(tenant)

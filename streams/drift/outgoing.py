@@ -2,12 +2,14 @@
 
 from collections.abc import Awaitable, Callable
 
+import orjson
 import stamina
 
 from schemas import topics
 from schemas.cloud_event import write_headers
 from schemas.errors import DependencyDown
-from schemas.window import DriftAlert, Observation, WindowSummary
+from schemas.observations import ObservationBatch
+from schemas.window import CANDIDATE_SCHEMA, DriftAlert, GeneratorCandidate, WindowSummary
 from streams.drift.metrics import DriftMetrics
 from streams.drift.records import Closing
 from streams.producer import Producer
@@ -16,6 +18,7 @@ from streams.settings import PipelineSettings
 SOURCE = "/deeptrace/drift"
 WINDOW_TYPE = "deeptrace.window.v1"
 ALERT_TYPE = "deeptrace.drift-alert.v1"
+CANDIDATE_TYPE = "deeptrace.generator-candidate.v1"
 
 
 class Outgoing:
@@ -26,13 +29,13 @@ class Outgoing:
         self._settings = settings
         self._metrics = metrics
 
-    async def observe(self, observation: Observation) -> None:
-        """Publish an observation, keyed by tenant: all of a tenant lies in one partition."""
-        key, value = observation.tenant.encode(), observation.to_bytes()
+    async def observe(self, batch: ObservationBatch) -> None:
+        """Publish observations, keyed by tenant: all of a tenant lies in one partition."""
+        key, value = batch.tenant.encode(), batch.to_bytes()
         await self._until_taken(lambda: self._producer.send(topics.OBSERVATIONS, key=key, value=value))
 
     async def close(self, tenant: str, closing: Closing) -> None:
-        """Publish a window's summary and, after it, its alert; headers follow from the values, so repeats are byte-identical."""
+        """Publish a window's summary and, after it, its alerts; headers follow from the values, so repeats are byte-identical."""
         key = tenant.encode()
         value = closing.summary.encode()
         summary = WindowSummary.from_bytes(value)
@@ -40,14 +43,18 @@ class Outgoing:
             event_id=summary.window_id, source=SOURCE, event_type=WINDOW_TYPE, subject=tenant, time=summary.end
         )
         await self._until_taken(lambda: self._producer.send(topics.WINDOWS, key=key, value=value, headers=headers))
-        if closing.alert is not None:
-            await self._alert(key, closing.alert.encode())
+        for text in closing.alerts:
+            await self._alert(key, text.encode())
 
     async def _alert(self, key: bytes, value: bytes) -> None:
-        alert = DriftAlert.from_bytes(value)
-        headers = write_headers(
-            event_id=alert.alert_id, source=SOURCE, event_type=ALERT_TYPE, subject=alert.tenant, time=alert.end
-        )
+        alert: DriftAlert | GeneratorCandidate
+        if orjson.loads(value)["schema"] == CANDIDATE_SCHEMA:
+            alert, kind = GeneratorCandidate.from_bytes(value), CANDIDATE_TYPE
+            event_id = alert.candidate_id
+        else:
+            alert, kind = DriftAlert.from_bytes(value), ALERT_TYPE
+            event_id = alert.alert_id
+        headers = write_headers(event_id=event_id, source=SOURCE, event_type=kind, subject=alert.tenant, time=alert.end)
         await self._until_taken(lambda: self._producer.send(topics.DRIFT_ALERTS, key=key, value=value, headers=headers))
 
     async def _until_taken(self, send: Callable[[], Awaitable[None]]) -> None:

@@ -1,38 +1,61 @@
-"""The windows as they lie in the table: one JSON record a tenant, and beside it the remembered ids in segments.
+"""The windows as they lie in the table.
 
-Everything that has to agree (counts, watermark, last applied offset, what is still to be published) is in one record, so one write takes a
-tenant from one consistent state to the next and no crash can fall in between. The ids are too many to be written again with every batch:
-they lie in segments of 512, of which only the last is rewritten. Segments are written before the record, which says how many ids count.
+A tenant's record holds everything that has to agree: last applied offset, watermark, which panes and larger windows are open, what is decided but
+perhaps not yet published. One write takes a tenant from one consistent state to the next, so no crash can fall in between. What is large lies
+beside it: the rows of open panes in segments, of which only the last is written again, and one record for each larger window. Segments are
+written before the tenant's record, which says how many rows count; larger windows after it, which says which panes they are yet to take in.
 """
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import orjson
 
-from streams.drift.windows import SEGMENT_IDS, TenantWindows, Window, WindowRules
+from schemas.observations import ObservationBatch
+from streams.drift.aggregate import Aggregate
+from streams.drift.pane import Pane
+from streams.drift.rows import Rows
+from streams.drift.specs import parse_spec
+from streams.drift.windows import ClosedWindow, Larger, TenantWindows
 
-VERSION = 1
-ID_BYTES = 8
+VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Closing:
-    """The messages of one closed window, as text, so that saying them again says the same."""
+    """The messages of one closed window, as text, so that saying them again says the same. `alerts` go to the alerts topic, after the summary."""
 
     summary: str
-    alert: str | None = None
+    alerts: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
 class Holding:
-    """A tenant's windows, the partition they belong to, and the closings that are decided but perhaps not yet published."""
+    """A tenant's windows, the partition they belong to, what was decided but perhaps not yet published, and what the judge remembers."""
 
     partition: int
     windows: TenantWindows
     outbox: list[Closing] = field(default_factory=list)
+    memory: dict[str, Any] = field(default_factory=dict)
+
+
+class Place(NamedTuple):
+    """What a key is of: `kind` is `tenant`, `rows` (a segment), `folded` (the part of a pane without rows) or `window` (a larger one)."""
+
+    kind: str
+    tenant: str
+    start_ms: int = 0
+    segment: int = 0
+    spec: str = ""
+
+
+@dataclass(slots=True)
+class Pieces:
+    """What the table has of one tenant beside its record."""
+
+    segments: dict[int, dict[int, bytes]] = field(default_factory=dict)
+    folded: dict[int, bytes] = field(default_factory=dict)
+    larger: dict[tuple[str, int], bytes] = field(default_factory=dict)
 
 
 def tenant_key(tenant: str) -> bytes:
@@ -41,15 +64,45 @@ def tenant_key(tenant: str) -> bytes:
 
 
 def segment_key(tenant: str, start_ms: int, index: int) -> bytes:
-    """Return the key of one segment of remembered ids."""
-    return orjson.dumps(["ids", tenant, start_ms, index])
+    """Return the key of one segment of a pane."""
+    return orjson.dumps(["rows", tenant, start_ms, index])
 
 
-def read_key(key: bytes) -> tuple[str, str, int, int]:
-    """Return kind (`tenant` or `ids`), tenant, and of a segment start and index."""
+def folded_key(tenant: str, start_ms: int) -> bytes:
+    """Return the key of what a pane has counted of rows that are gone."""
+    return orjson.dumps(["folded", tenant, start_ms])
+
+
+def larger_key(tenant: str, spec: str, start_ms: int) -> bytes:
+    """Return the key of a larger window."""
+    return orjson.dumps(["window", tenant, spec, start_ms])
+
+
+def read_key(key: bytes) -> Place:
+    """Return what a key is of."""
     kind, tenant, *place = orjson.loads(key)
-    start_ms, index = place or (0, 0)
-    return kind, tenant, start_ms, index
+    match kind, place:
+        case "rows", [start_ms, index]:
+            return Place(kind, tenant, start_ms, index)
+        case "window", [spec, start_ms]:
+            return Place(kind, tenant, start_ms, spec=spec)
+        case _:
+            return Place(kind, tenant, *place[:1])
+
+
+def write_segment(tenant: str, rows: Rows) -> bytes:
+    """Return a segment."""
+    return rows.to_message(tenant).to_bytes()
+
+
+def write_folded(pane: Pane) -> bytes:
+    """Return what a pane has counted of rows that are gone, and which those are."""
+    return orjson.dumps({"rows": pane.folded_rows, "first": pane.first, "total": pane.folded.to_json()})
+
+
+def write_larger(window: Larger) -> bytes:
+    """Return the record of a larger window."""
+    return orjson.dumps({"late": window.late, "through_ms": window.through_ms, "total": window.total.to_json()})
 
 
 def write_tenant(holding: Holding) -> bytes:
@@ -62,75 +115,64 @@ def write_tenant(holding: Holding) -> bytes:
             "late": windows.late,
             "watermark_ms": windows.watermark.at_ms,
             "closed_until_ms": windows.closed_until_ms,
-            "windows": [_window_to_json(window) for window in windows.open.values()],
-            "outbox": [asdict(closing) for closing in holding.outbox],
+            "pane": windows.pane_spec.name,
+            "panes": [[pane.start_ms, pane.rows] for pane in windows.panes.values()],
+            "larger": [[window.spec.name, window.start_ms] for window in windows.larger.values()],
+            "merging": [[closed.spec.name, pane.start_ms, pane.rows, closed.late] for pane, closed in windows.merging],
+            "outbox": [[closing.summary, closing.alerts] for closing in holding.outbox],
+            "memory": holding.memory,
         }
     )
 
 
-def read_tenant(
-    tenant: str,
-    partition: int,
-    value: bytes,
-    segments: Mapping[int, Mapping[int, bytes]],
-    *,
-    rules: WindowRules,
-    now_ms: int,
-) -> Holding:
-    """Return the tenant as its record says; `segments` are its remembered ids by window start and index."""
+def is_readable(value: bytes) -> bool:
+    """Whether a tenant's record is of this release; an older one points to another topic's offsets."""
+    return bool(orjson.loads(value).get("version") == VERSION)
+
+
+def read_tenant(partition: int, value: bytes, pieces: Pieces, windows: TenantWindows, *, now_ms: int) -> Holding:
+    """Return the tenant as its record says, in fresh `windows`; panes that a crash kept from the larger windows are added to them."""
     record = orjson.loads(value)
-    windows = TenantWindows(tenant, rules)
     windows.applied = record["applied"]
     windows.late = record["late"]
     windows.watermark.at_ms = record["watermark_ms"]
     windows.closed_until_ms = record["closed_until_ms"]
-    open_windows = [_window_from_json(window, segments.get(window["start_ms"], {})) for window in record["windows"]]
-    windows.restore(open_windows, now_ms)
-    return Holding(partition, windows, [Closing(**closing) for closing in record["outbox"]])
+    larger = {(spec, start_ms): _larger(spec, start_ms, pieces) for spec, start_ms in record["larger"]}
+    for spec, start_ms, rows, late in record["merging"]:
+        pane = _pane(start_ms, rows, pieces)
+        closed = ClosedWindow(parse_spec(spec), start_ms, pane.aggregate(windows.sizes), late)
+        for window in larger.values():
+            if window.start_ms <= start_ms < window.end_ms:
+                window.add(closed, windows.sizes)
+        windows.merging.append((pane, closed))
+    panes = [_pane(start_ms, rows, pieces) for start_ms, rows in record["panes"]]
+    windows.restore(panes, larger.values(), record["pane"], now_ms)
+    outbox = [Closing(summary, tuple(alerts)) for summary, alerts in record["outbox"]]
+    return Holding(partition, windows, outbox, record["memory"])
 
 
-def unsaved_segments(window: Window) -> Iterator[tuple[int, bytes]]:
-    """Yield index and bytes of each segment that the table has not, or not wholly."""
-    if window.saved_ids == len(window.ids):
-        return
-    for first in range(window.saved_ids // SEGMENT_IDS * SEGMENT_IDS, len(window.ids), SEGMENT_IDS):
-        ids = window.ids[first : first + SEGMENT_IDS]
-        yield first // SEGMENT_IDS, b"".join(one.to_bytes(ID_BYTES) for one in ids)
+def _larger(spec: str, start_ms: int, pieces: Pieces) -> Larger:
+    window = Larger(parse_spec(spec), start_ms)
+    if (value := pieces.larger.get((spec, start_ms))) is not None:
+        record = orjson.loads(value)
+        window.total = Aggregate.from_json(record["total"])
+        window.late = record["late"]
+        window.through_ms = window.saved_through_ms = record["through_ms"]
+    return window
 
 
-def saved_segments(window: Window) -> range:
-    """Return the indices of the segments that the table has."""
-    return range(-(-window.saved_ids // SEGMENT_IDS))
-
-
-def _window_to_json(window: Window) -> dict[str, Any]:
-    return {
-        "start_ms": window.start_ms,
-        "size_ms": window.size_ms,
-        "images": window.images,
-        "undecided": window.undecided,
-        "counts": window.counts,
-        "micro_probabilities": window.micro_probabilities,
-        "verdicts": window.verdicts,
-        "models": sorted(window.models),
-        "ids": len(window.ids),
-    }
-
-
-def _window_from_json(record: dict[str, Any], segments: Mapping[int, bytes]) -> Window:
-    # a crash may have left ids behind that the record does not know of: their records will be read again, so they must not count as seen
-    packed = b"".join(segments[index] for index in sorted(segments))[: record["ids"] * ID_BYTES]
-    ids = [int.from_bytes(packed[at : at + ID_BYTES]) for at in range(0, len(packed), ID_BYTES)]
-    return Window(
-        start_ms=record["start_ms"],
-        size_ms=record["size_ms"],
-        images=record["images"],
-        undecided=record["undecided"],
-        counts=Counter(record["counts"]),
-        micro_probabilities=Counter(record["micro_probabilities"]),
-        verdicts=Counter(record["verdicts"]),
-        models=set(record["models"]),
-        ids=ids,
-        seen=set(ids),
-        saved_ids=len(ids),
-    )
+def _pane(start_ms: int, rows: int, pieces: Pieces) -> Pane:
+    """Return a pane of so many rows. A crash may have left more: their records will be read again, so they must not count now."""
+    pane = Pane(start_ms)
+    if (value := pieces.folded.get(start_ms)) is not None:
+        record = orjson.loads(value)
+        pane.folded = Aggregate.from_json(record["total"])
+        pane.folded_rows = pane.rows = record["rows"]
+        pane.first = record["first"]
+    segments = pieces.segments.get(start_ms, {})
+    for index in sorted(index for index in segments if index >= pane.first):
+        segment = Rows.from_message(ObservationBatch.from_bytes(segments[index]))
+        room = rows - pane.rows
+        if room > 0:
+            pane.restore_segment(segment.take(slice(room)), is_whole=room >= len(segment))
+    return pane

@@ -1,76 +1,75 @@
-"""A closed window, said to the world: its summary, and an alert if it drifted."""
+"""A closed window, said to the world: its summary, as far as it follows from counting, and what is published with it."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from schemas.identity import outcome_id
-from schemas.window import DriftAlert, WindowSummary
-from streams.drift.divergence import kl_nats, smoothed_shares
-from streams.drift.reference import References
-from streams.drift.windows import MICRO, ClosedWindow
+from schemas.window import DriftAlert, GeneratorCandidate, WindowSummary
+from streams.drift.answers import Answers
+from streams.drift.records import Closing
+from streams.drift.rows import UNIT, Rows, probabilities
+from streams.drift.windows import ClosedWindow
 
 DIGITS = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Judge:
-    """Makes summaries and alerts. Ids follow from tenant, start and size alone, so a repeat is recognised as one."""
+class Words:
+    """What is published of one closed window."""
 
-    references: References
-    threshold: float
-    min_images: int
+    summary: WindowSummary
+    alerts: tuple[DriftAlert, ...] = ()
+    candidates: tuple[GeneratorCandidate, ...] = ()
 
-    def summary(self, tenant: str, closed: ClosedWindow) -> WindowSummary:
-        """Return the summary; without a reference, or below the least number of decided images, it carries no divergence."""
-        window = closed.window
-        known = self.references.of(tenant)
-        current_reference = reference_current = None
-        if known is not None and window.counts.total() >= self.min_images:
-            reference = known.over(window.counts)
-            current = smoothed_shares(window.counts, reference)
-            current_reference = round(kl_nats(current, reference), DIGITS)
-            reference_current = round(kl_nats(reference, current), DIGITS)
-        return WindowSummary(
-            window_id=outcome_id("window", tenant, str(window.start_ms), str(window.size_ms)),
-            tenant=tenant,
-            start=_instant(window.start_ms),
-            end=_instant(window.end_ms),
-            images=window.images,
-            counts=dict(window.counts),
-            probability_sums={name: total / MICRO for name, total in window.micro_probabilities.items()},
-            verdicts=dict(window.verdicts),
-            undecided=window.undecided,
-            late=closed.late,
-            reference=dict(known.shares) if known is not None else None,
-            kl_current_reference_nats=current_reference,
-            kl_reference_current_nats=reference_current,
-            model_versions=tuple(sorted(window.models)),
+    def closing(self) -> Closing:
+        """Return it as text."""
+        after = (*self.alerts, *self.candidates)
+        return Closing(self.summary.to_bytes().decode(), tuple(one.to_bytes().decode() for one in after))
+
+
+def counted(tenant: str, closed: ClosedWindow) -> WindowSummary:
+    """Return the summary as far as it follows from counting alone: a recount arrives at the same."""
+    total = closed.total
+    decided = total.counts.total()
+    start, end = _instant(closed.start_ms), _instant(closed.end_ms)
+    return WindowSummary(
+        window_id=window_id(tenant, closed.spec.name, closed.start_ms),
+        tenant=tenant,
+        window=closed.spec.name,
+        start=start,
+        end=end,
+        images=total.images,
+        counts=dict(total.counts),
+        probability_sums={name: round(units / UNIT, DIGITS) for name, units in total.sums.items()},
+        verdicts=dict(total.verdicts),
+        undecided=total.undecided,
+        late=closed.late,
+        confidence_histogram=total.histogram,
+        mean_confidence=round(total.confidence_sum / total.rated / UNIT, DIGITS) if total.rated else None,
+        raw_shares={name: round(count / decided, DIGITS) for name, count in total.counts.items()} if decided else None,
+        model_versions=tuple(sorted(total.models)),
+    )
+
+
+def window_id(tenant: str, spec: str, start_ms: int) -> str:
+    """Return the id of a window."""
+    return outcome_id("window", tenant, spec, str(start_ms))
+
+
+def answers_of(sample: Rows) -> list[Answers]:
+    """Return the sample, by model; one that states no prior is taken as calibrated for an even mix."""
+    return [
+        Answers(
+            classes=model.classes,
+            prior=model.prior or tuple(1 / len(model.classes) for _ in model.classes),
+            calibration_id=model.calibration_id,
+            probs=probs,
+            novel=novel,
         )
-
-    def alert(self, summary: WindowSummary) -> DriftAlert | None:
-        """Return the alert that the summary calls for, or None."""
-        value = summary.kl_current_reference_nats
-        known = self.references.of(summary.tenant)
-        if value is None or value <= self.threshold or known is None:
-            return None
-        decided = sum(summary.counts.values())
-        reference = known.over(summary.counts)
-        shares = {name: round(summary.counts.get(name, 0) / decided, DIGITS) for name in reference}
-        growth = {name: share - reference[name] for name, share in shares.items()}
-        return DriftAlert(
-            alert_id=outcome_id("drift-alert", summary.window_id, "kl_current_reference_nats"),
-            window_id=summary.window_id,
-            tenant=summary.tenant,
-            start=summary.start,
-            end=summary.end,
-            images=summary.images,
-            value=value,
-            threshold=self.threshold,
-            most_grown=max(growth, key=growth.__getitem__),
-            most_shrunk=min(growth, key=growth.__getitem__),
-            shares=shares,
-            reference={name: round(share, DIGITS) for name, share in reference.items()},
-        )
+        for code, model in enumerate(sample.models)
+        for probs, novel in [probabilities(sample, code)]
+        if len(novel)
+    ]
 
 
 def _instant(milliseconds: int) -> datetime:

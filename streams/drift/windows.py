@@ -1,6 +1,7 @@
 """The windows of one tenant: a fold over the observations of its partition, in offset order.
 
-Reading records again changes nothing. Nothing here knows of Faust or topics; the time is an argument.
+Images are counted once, in their pane. When a pane closes, what it counted is added to the larger windows that it is part of. Reading records
+again changes nothing. Nothing here knows of Faust or topics; the time is an argument.
 """
 
 import hashlib
@@ -9,17 +10,22 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+import numpy as np
+
 from schemas.errors import ConfigError
-from schemas.window import Observation
+from streams.drift.aggregate import Aggregate, SampleSizes
+from streams.drift.pane import MAX_PANE_ROWS, Pane
+from streams.drift.rows import Rows
+from streams.drift.specs import Specs, WindowSpec, parse_spec, parse_specs
 from streams.drift.watermark import Watermark
 from streams.settings import DriftSettings
 
-MICRO = 1_000_000
-"""Probabilities are summed as whole millionths, which is what is on the wire: sums are then the same in any order."""
-
-SEGMENT_IDS = 512
-MAX_REMEMBERED_IDS = 200 * SEGMENT_IDS
-MAX_OPEN_WINDOWS = 500  # the windows of a tenant are one record of a topic, which must stay well under 1 MiB
+MAX_OPEN_PANES = 500
+"""The panes of a tenant are named in one record of a topic, which must stay well under 1 MiB."""
+CLOSED_AT_ONCE = 32
+"""Windows of a tenant that are said in one go: their words lie in the same record."""
+OVERALL_SAMPLE = 4
+"""How many times as many images the windows over all tenants keep."""
 
 
 class Fate(StrEnum):
@@ -27,175 +33,266 @@ class Fate(StrEnum):
 
     COUNTED = "counted"
     LATE = "late"
-    """Its window, or a younger one, was closed already; said in the next summary."""
+    """Its pane, or a younger one, was closed already; said in the next summary."""
     REPEATED = "repeated"
-    """Its outcome is in an open window already: the verdict was published more than once."""
+    """Its outcome is in an open pane already: the verdict was published more than once."""
     REPLAYED = "replayed"
     """This very record was applied before a restart."""
     TOO_FAR_AHEAD = "too_far_ahead"
     TOO_FAR_BACK = "too_far_back"
+    OVER_LIMIT = "over_limit"
+    """There are `drift.max_tenants` other tenants: it is counted in the windows over all tenants only."""
 
 
 @dataclass(frozen=True, slots=True)
 class WindowRules:
-    """Times in milliseconds: how long a window is, and which event times count."""
+    """Which windows there are, when they close, and how much they keep. Times in milliseconds."""
 
-    size_ms: int
+    specs: Specs
     lateness_ms: int
-    max_future_ms: int
-    max_past_ms: int
     idle_ms: int
-    max_remembered_ids: int = MAX_REMEMBERED_IDS
+    sizes: SampleSizes
+    max_pane_rows: int = MAX_PANE_ROWS
 
     @classmethod
     def of(cls, settings: DriftSettings) -> "WindowRules":
         """Return the rules of the settings.
 
         Raises:
-            ConfigError: so many windows could be open at once that a tenant's state would not fit into one record.
+            ConfigError: so many panes could be open at once that a tenant's state would not fit into one record.
         """
         rules = cls(
-            size_ms=max(1, round(settings.window_s * 1000)),
+            specs=parse_specs(settings.windows),
             lateness_ms=round(settings.allowed_lateness_s * 1000),
-            max_future_ms=round(settings.max_future_s * 1000),
-            max_past_ms=round(settings.max_past_s * 1000),
             idle_ms=round(settings.idle_close_s * 1000),
+            sizes=SampleSizes(settings.sample_images, settings.max_rejects),
         )
-        open_at_once = (rules.lateness_ms + rules.max_future_ms) // rules.size_ms + 2
-        if open_at_once > MAX_OPEN_WINDOWS:
+        open_at_once = (rules.lateness_ms + round(settings.max_future_s * 1000)) // rules.specs.pane.size_ms + 2
+        if open_at_once > MAX_OPEN_PANES:
             raise ConfigError(
-                f"up to {open_at_once} windows could be open at once, at most {MAX_OPEN_WINDOWS} may",
-                why="drift.allowed_lateness_s + drift.max_future_s is too much for a drift.window_s so short",
-                remedy="Make windows longer, or allow less lateness and future.",
+                f"up to {open_at_once} windows of {rules.specs.pane.name} could be open at once, at most {MAX_OPEN_PANES} may",
+                why="drift.allowed_lateness_s + drift.max_future_s is too much for the shortest of drift.windows",
+                remedy="Make the shortest window longer, or allow less lateness and future.",
             )
         return rules
 
+    @property
+    def overall_sizes(self) -> SampleSizes:
+        """How much windows over all tenants keep."""
+        return SampleSizes(OVERALL_SAMPLE * self.sizes.images, self.sizes.rejects)
+
 
 @dataclass(slots=True)
-class Window:
-    """What is counted between `start_ms` and `end_ms`. `ids` are in order of counting, and stop at a bound."""
+class Larger:
+    """An open window that is put together from closed panes: all that end by `through_ms` are in it."""
 
+    spec: WindowSpec
     start_ms: int
-    size_ms: int
-    images: int = 0
-    undecided: int = 0
-    counts: Counter[str] = field(default_factory=Counter)
-    micro_probabilities: Counter[str] = field(default_factory=Counter)
-    verdicts: Counter[str] = field(default_factory=Counter)
-    models: set[str] = field(default_factory=set)
-    ids: list[int] = field(default_factory=list)
-    seen: set[int] = field(default_factory=set)
+    total: Aggregate = field(default_factory=Aggregate)
+    late: int = 0
+    through_ms: int = 0
     heard_ms: int = 0
-    saved_ids: int = 0
-    """How many of `ids` the table has; the rest goes there before the window's record does."""
+    saved_through_ms: int = 0
+    """Which panes are in it as the table has it; 0: the table has it not."""
 
     @property
     def end_ms(self) -> int:
         """The first moment after the window."""
-        return self.start_ms + self.size_ms
+        return self.start_ms + self.spec.size_ms
 
-    def count(self, observation: Observation, fingerprint: int, *, max_remembered_ids: int) -> None:
-        """Count one observation, and remember its id while there is room."""
-        self.images += 1
-        self.verdicts[observation.verdict] += 1
-        self.models.add(observation.model_version)
-        if observation.predicted_source is None:
-            self.undecided += 1
-        else:
-            self.counts[observation.predicted_source] += 1
-        for name, probability in (observation.per_class_probs or {}).items():
-            self.micro_probabilities[name] += round(probability * MICRO)
-        if len(self.ids) < max_remembered_ids:
-            self.ids.append(fingerprint)
-            self.seen.add(fingerprint)
+    def add(self, pane: "ClosedWindow", sizes: SampleSizes) -> None:
+        """Add a closed pane; one that is in it already changes nothing."""
+        if pane.end_ms > self.through_ms:
+            self.total = self.total.merged(pane.total, sizes)
+            self.late += pane.late
+            self.through_ms = pane.end_ms
 
 
 @dataclass(frozen=True, slots=True)
 class ClosedWindow:
-    """A window that will not change any more, with the `late` observations since the window closed before it."""
+    """A window that will not change any more, with the `late` observations since the one closed before it (of a larger one: of all its panes)."""
 
-    window: Window
+    spec: WindowSpec
+    start_ms: int
+    total: Aggregate
     late: int
+
+    @property
+    def end_ms(self) -> int:
+        """The first moment after the window."""
+        return self.start_ms + self.spec.size_ms
 
 
 class TenantWindows:
     """The open windows of one tenant, and how far its observations have been applied.
 
-    A window closes when nothing has come for it for `idle_ms` and event time has moved past it by the allowed lateness; for a tenant
-    without any traffic the clock stands in for event time. The quiet matters when a backlog is read: partitions are read at different
-    speeds then, and event time alone would close windows that others still bring verdicts for. Windows close oldest first, and one that
-    closed never opens again. Closed windows gather in `closed` until somebody takes them away.
+    A pane closes when nothing has come for it for `idle_ms` and event time has moved past it by the allowed lateness; for a tenant without
+    any traffic the clock stands in for event time. The quiet matters when a backlog is read: partitions are read at different speeds
+    then, and event time alone would close panes that others still bring verdicts for. Panes close oldest first, and one that closed
+    never opens again. A larger window closes the same way, once none of its panes is open. Closed windows gather in `closed`, closed
+    panes also in `merging`, larger windows that the table has in `ended`, until somebody takes them away.
     """
 
-    def __init__(self, tenant: str, rules: WindowRules) -> None:
+    def __init__(self, tenant: str, rules: WindowRules, sizes: SampleSizes | None = None) -> None:
         self.tenant = tenant
         self.applied = -1
         self.late = 0
         self.closed_until_ms = 0
         self.heard_ms = 0
         self.watermark = Watermark(rules.lateness_ms)
-        self.open: dict[int, Window] = {}
+        self.pane_spec = rules.specs.pane
+        self.panes: dict[int, Pane] = {}
+        self.larger: dict[tuple[str, int], Larger] = {}
         self.closed: list[ClosedWindow] = []
+        self.merging: list[tuple[Pane, ClosedWindow]] = []
+        self.ended: list[tuple[str, int]] = []
+        self.sizes = sizes or rules.sizes
+        self._seen: set[int] = set()
         self._rules = rules
 
-    def apply(self, observation: Observation, *, offset: int, seen_ms: int, now_ms: int) -> Fate:
-        """Apply the record at `offset`, written at `seen_ms`. One at or before `applied` only tells that there is traffic."""
+    def apply(self, rows: Rows, *, offset: int, seen_ms: int, now_ms: int) -> tuple[Counter[Fate], list[Rows]]:
+        """Apply the record at `offset`, written at `seen_ms`; return what became of its images, and those that were counted.
+
+        A record at or before `applied` only tells that there is traffic.
+        """
         self.heard_ms = now_ms
         if offset <= self.applied:
-            return Fate.REPLAYED
+            return Counter({Fate.REPLAYED: len(rows)}), []
         self.applied = offset
-        event_ms = round(observation.event_time.timestamp() * 1000)
-        if event_ms > seen_ms + self._rules.max_future_ms:
-            return Fate.TOO_FAR_AHEAD
-        if event_ms < seen_ms - self._rules.max_past_ms:
-            return Fate.TOO_FAR_BACK
-        self.watermark.follow(event_ms, seen_ms=seen_ms)
-        return self._place(observation, event_ms // self._rules.size_ms * self._rules.size_ms, now_ms)
+        if not len(rows):
+            return Counter(), []
+        self.watermark.follow(int(rows.table["event_ms"].max()), seen_ms=seen_ms)
+        new = self._new(rows)
+        fates = Counter({Fate.REPEATED: len(rows) - len(new)})
+        counted = []
+        size_ms = self._rules.specs.pane.size_ms
+        starts = new.table["event_ms"] // size_ms * size_ms
+        for start_ms in np.unique(starts).tolist():
+            of_pane = new.take(starts == start_ms)
+            if start_ms + size_ms <= self.closed_until_ms:
+                self.late += len(of_pane)
+                fates[Fate.LATE] += len(of_pane)
+                continue
+            pane = self.panes.setdefault(start_ms, Pane(start_ms))
+            pane.add(of_pane, max_rejects=self.sizes.rejects, now_ms=now_ms)
+            self._seen.update(of_pane.fingerprints())
+            fates[Fate.COUNTED] += len(of_pane)
+            counted.append(of_pane)
+        return +fates, counted
 
     def close_due(self, now_ms: int) -> None:
-        """Close the windows that are due."""
-        silent = now_ms - self.heard_ms >= self._rules.idle_ms
-        reached_ms = self.watermark.reached(now_ms, silent=silent)
-        for window in self._oldest_first():
-            quiet = now_ms - window.heard_ms >= self._rules.idle_ms
-            if len(self.open) <= MAX_OPEN_WINDOWS and not (quiet and window.end_ms <= reached_ms):
+        """Close windows that are due, so many that their words fit into one record; `has_due` says whether more are."""
+        reached_ms = self._reached(now_ms)
+        for pane in self._oldest_first():
+            if len(self.closed) >= CLOSED_AT_ONCE or not self._pane_is_due(pane, reached_ms, now_ms):
                 break
-            self._close(window)
+            self._close_pane(pane)
+        if not self.panes:
+            self.pane_spec = self._rules.specs.pane
+        for window in self._larger_first_to_end():
+            if len(self.closed) >= CLOSED_AT_ONCE:
+                break
+            if self._larger_is_due(window, reached_ms, now_ms):
+                self._close_larger(window)
 
-    def restore(self, windows: Iterable[Window], now_ms: int) -> None:
-        """Take over `windows` from an earlier run. Those of another length (the setting was changed) are closed as they are."""
-        self.open = {window.start_ms: window for window in windows}
+    def has_due(self, now_ms: int) -> bool:
+        """Whether a window is due."""
+        reached_ms = self._reached(now_ms)
+        oldest = min(self.panes.values(), key=lambda pane: pane.start_ms, default=None)
+        if oldest is not None and self._pane_is_due(oldest, reached_ms, now_ms):
+            return True
+        return any(self._larger_is_due(window, reached_ms, now_ms) for window in self.larger.values())
+
+    def restore(self, panes: Iterable[Pane], larger: Iterable[Larger], pane_spec: str, now_ms: int) -> None:
+        """Take over what an earlier run left. Windows of a kind that is not kept any more (the setting was changed) are due at once, as they are."""
         self.heard_ms = now_ms
-        for window in self._oldest_first():
+        self.larger = {(window.spec.name, window.start_ms): window for window in larger}
+        self.panes = {pane.start_ms: pane for pane in panes}
+        for pane in self.panes.values():
+            pane.heard_ms = now_ms
+        for window in self.larger.values():
             window.heard_ms = now_ms
-            if window.size_ms != self._rules.size_ms:
-                self._close(window)
+        self._seen = {fingerprint for pane in self.panes.values() for fingerprint in pane.fingerprints()}
+        if self.panes:
+            self.pane_spec = parse_spec(pane_spec)
 
-    def forgettable(self, now_ms: int) -> bool:
+    def fold_full_panes(self) -> list[tuple[Pane, range]]:
+        """Fold the panes that hold too many rows; return them, with the numbers of the segments that are obsolete once the fold is saved."""
+        folded = []
+        for pane in self.panes.values():
+            if pane.unsaved_from and pane.saved_rows - pane.folded_rows > self._rules.max_pane_rows:
+                numbers, fingerprints = pane.fold(self.sizes)
+                self._seen.difference_update(fingerprints)
+                folded.append((pane, numbers))
+        return folded
+
+    def forgettable(self, now_ms: int, max_past_ms: int) -> bool:
         """Whether nothing is lost by forgetting this tenant: no open window, and what would be late is too far back anyway."""
         idle = now_ms - self.heard_ms >= self._rules.idle_ms
-        return idle and not (self.open or self.closed) and self.closed_until_ms < now_ms - self._rules.max_past_ms
+        nothing_open = not (self.panes or self.larger or self.closed or self.merging)
+        return idle and nothing_open and self.closed_until_ms < now_ms - max_past_ms
 
-    def _place(self, observation: Observation, start_ms: int, now_ms: int) -> Fate:
-        fingerprint = fingerprint_of(observation.outcome_id)
-        if any(fingerprint in window.seen for window in self.open.values()):
-            return Fate.REPEATED
-        if start_ms + self._rules.size_ms <= self.closed_until_ms:
-            self.late += 1
-            return Fate.LATE
-        window = self.open.setdefault(start_ms, Window(start_ms, self._rules.size_ms))
-        window.heard_ms = now_ms
-        window.count(observation, fingerprint, max_remembered_ids=self._rules.max_remembered_ids)
-        return Fate.COUNTED
+    def _new(self, rows: Rows) -> Rows:
+        """Return the rows whose outcome is in no open pane, each once."""
+        fingerprints = rows.fingerprints()
+        if len(set(fingerprints)) == len(fingerprints) and self._seen.isdisjoint(fingerprints):
+            return rows
+        first: set[int] = set()
+        mask = []
+        for fingerprint in fingerprints:
+            mask.append(fingerprint not in self._seen and fingerprint not in first)
+            first.add(fingerprint)
+        return rows.take(np.array(mask, bool))
 
-    def _oldest_first(self) -> list[Window]:
-        return sorted(self.open.values(), key=lambda window: window.start_ms)
+    def _reached(self, now_ms: int) -> int:
+        silent = now_ms - self.heard_ms >= self._rules.idle_ms
+        return self.watermark.reached(now_ms, silent=silent)
 
-    def _close(self, window: Window) -> None:
-        del self.open[window.start_ms]
-        self.closed_until_ms = max(self.closed_until_ms, window.end_ms)
-        self.closed.append(ClosedWindow(window, self.late))
+    def _pane_is_due(self, pane: Pane, reached_ms: int, now_ms: int) -> bool:
+        if len(self.panes) > MAX_OPEN_PANES or self.pane_spec.name != self._rules.specs.pane.name:
+            return True
+        quiet = now_ms - pane.heard_ms >= self._rules.idle_ms
+        return quiet and pane.start_ms + self.pane_spec.size_ms <= reached_ms
+
+    def _larger_is_due(self, window: Larger, reached_ms: int, now_ms: int) -> bool:
+        if self._has_open_pane(window):
+            return False
+        quiet = now_ms - window.heard_ms >= self._rules.idle_ms
+        return (quiet and window.end_ms <= reached_ms) or not self._is_kept(window)
+
+    def _is_kept(self, window: Larger) -> bool:
+        return self._rules.specs.named(window.spec.name) is not None
+
+    def _has_open_pane(self, window: Larger) -> bool:
+        return any(window.start_ms <= start_ms < window.end_ms for start_ms in self.panes)
+
+    def _oldest_first(self) -> list[Pane]:
+        return sorted(self.panes.values(), key=lambda pane: pane.start_ms)
+
+    def _larger_first_to_end(self) -> list[Larger]:
+        return sorted(self.larger.values(), key=lambda window: (window.end_ms, window.spec.size_ms))
+
+    def _close_pane(self, pane: Pane) -> None:
+        del self.panes[pane.start_ms]
+        self._seen.difference_update(pane.fingerprints())
+        closed = ClosedWindow(self.pane_spec, pane.start_ms, pane.aggregate(self.sizes), self.late)
         self.late = 0
+        self.closed_until_ms = max(self.closed_until_ms, closed.end_ms)
+        self.closed.append(closed)
+        self.merging.append((pane, closed))
+        for spec in self._rules.specs.larger:
+            for start_ms in spec.starts(pane.start_ms):
+                window = self.larger.setdefault((spec.name, start_ms), Larger(spec, start_ms))
+                window.add(closed, self.sizes)
+                window.heard_ms = max(window.heard_ms, pane.heard_ms)
+
+    def _close_larger(self, window: Larger) -> None:
+        if self._is_kept(window):  # else it closes early: what is still to come for its time belongs to other windows
+            self.closed_until_ms = max(self.closed_until_ms, window.end_ms)
+        del self.larger[window.spec.name, window.start_ms]
+        if window.saved_through_ms:
+            self.ended.append((window.spec.name, window.start_ms))
+        self.closed.append(ClosedWindow(window.spec, window.start_ms, window.total, window.late))
 
 
 def fingerprint_of(outcome_id: str) -> int:

@@ -8,17 +8,18 @@ from typing import Any, Final
 
 import structlog
 
+from schemas import topics
 from schemas.errors import AnswerUnusable, MessageInvalid, NarrationFailed
 from schemas.narrative import SelectedFor
 from schemas.verdict import Verdict
 from streams.broker_access import narrator_needs, require_access
 from streams.deadline import ends_within
 from streams.http import HealthServer
+from streams.intake import Intake, Place
 from streams.ledger import Entry
 from streams.narrator.breaker import Breaker
 from streams.narrator.budget import DailyBudget
 from streams.narrator.claude import Claude
-from streams.narrator.intake import Intake, Place
 from streams.narrator.metrics import WRITTEN, NarratorMetrics, Skip
 from streams.narrator.narrating import Narrating, Skipped
 from streams.narrator.publishing import publish
@@ -54,7 +55,7 @@ class NarratorService:
         self.metrics.budget_left.set(budget.left())
         self._narrating = Narrating(self._claude, own, budget=budget, breaker=self._breaker, metrics=self.metrics)
         self._producer = Producer(settings.kafka, client_id=settings.kafka.narrator_group)
-        self._intake = Intake(settings.kafka)
+        self._intake = Intake(settings.kafka, topics.VERDICTS, settings.kafka.narrator_group)
         self._slots = asyncio.Semaphore(own.in_flight)
         self._told: OrderedDict[str, None] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()

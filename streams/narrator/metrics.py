@@ -5,6 +5,8 @@ from typing import Final, Literal, get_args
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.process_collector import ProcessCollector
 
+from streams.metrics import say_build
+
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 Skip = Literal["not_selected", "old", "repeat", "paused", "budget", "budget_unwritable", "unreadable"]
@@ -20,6 +22,7 @@ class NarratorMetrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
+        say_build(self.registry)
         self.narratives = Counter(
             "deeptrace_narratives_total",
             "Verdicts that were to be put into words, by what came of it: `written`, or why not.",

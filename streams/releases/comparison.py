@@ -9,7 +9,8 @@ than one time in twenty. So both tests here are valid at every n at once (Robbin
 - Flip rate: the share of images whose verdict or source differs. All p with B(k+1, n-k+1) / (p^k (1-p)^(n-k)) < 1/alpha are the
   confidence sequence: it holds the true share at all n at once with probability 1-alpha.
 
-Without labels neither says which model is right. They say whether the candidate would change what the platform sees.
+Neither says which model is right: they say whether the candidate would change what the platform sees. Where reviewers have said what an
+image is, the pairs on it that differ in being right about AI or real are counted as gains and losses; the same test holds for their direction.
 """
 
 import math
@@ -59,9 +60,12 @@ class Pairs:
     champion_ai: float = 0.0  # sums of p_ai over them
     candidate_ai: float = 0.0
     largest_shift: float = 0.0  # of p_ai, by its amount; positive: the candidate says more
+    labelled: int = 0  # images that reviewers have called generated or real
+    gained: int = 0  # of them: the candidate is right and the champion is not, one that withholds its verdict included
+    lost: int = 0
 
-    def take(self, pair: ShadowVerdict) -> bool:
-        """Count a pair; return whether it was new."""
+    def take(self, pair: ShadowVerdict, *, is_ai: bool | None = None) -> bool:
+        """Count a pair, on an image that reviewers say `is_ai`, where they do; return whether it was new."""
         if pair.outcome_id in self.seen:
             return False
         self.seen.add(pair.outcome_id)
@@ -74,6 +78,12 @@ class Pairs:
             self.champion_ai += ours.p_ai
             self.candidate_ai += theirs.p_ai
             self.largest_shift = max(self.largest_shift, theirs.p_ai - ours.p_ai, key=abs)
+        if is_ai is not None:
+            truth = "ai_generated" if is_ai else "real"
+            champion_right, candidate_right = ours.verdict == truth, theirs.verdict == truth
+            self.labelled += 1
+            self.gained += candidate_right and not champion_right
+            self.lost += champion_right and not candidate_right
         return True
 
     @property
@@ -89,7 +99,10 @@ class Pairs:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What the pairs come to. `direction_e` is evidence that flips between AI and real go one way: at 1/alpha it is significant."""
+    """What the pairs come to. `direction_e` is evidence that flips between AI and real go one way: at 1/alpha it is significant.
+
+    `label_e` is the same of gains against losses on labelled images: that one of the models is right more often there.
+    """
 
     n: int
     flips: int
@@ -99,6 +112,10 @@ class Comparison:
     direction_e: float
     mean_p_ai: tuple[float, float] | None  # champion, candidate
     largest_shift: float | None
+    labelled: int
+    gained: int
+    lost: int
+    label_e: float
     advice: Advice
     why: str
 
@@ -132,6 +149,10 @@ def compare(pairs: Pairs, rule: Rule | None = None) -> Comparison:
         direction_e=evidence,
         mean_p_ai=(pairs.champion_ai / count, pairs.candidate_ai / count) if count else None,
         largest_shift=pairs.largest_shift if count else None,
+        labelled=pairs.labelled,
+        gained=pairs.gained,
+        lost=pairs.lost,
+        label_e=direction_evidence(pairs.gained, pairs.lost),
         advice=advice,
         why=why,
     )

@@ -10,9 +10,9 @@ from aiokafka.protocol.api import Request
 
 RESOURCES = {"topic": 2, "group": 3, "cluster": 4}
 OPERATIONS = {"Read": 3, "Write": 4, "Create": 5, "Describe": 8}
-LITERAL, ALLOW, ANY_HOST = 3, 3, "*"
+LITERAL, PREFIXED, ALLOW, ANY_HOST = 3, 4, 3, "*"
 
-Right = tuple[str, str, str]  # operation, kind, name
+Right = tuple[str, str, str]  # operation, kind, name; one that ends with * is a prefix
 
 
 class _CreateAcls(Request[CreateAclsRequest_v1]):
@@ -45,7 +45,8 @@ def rights_in(commands: Iterable[str]) -> list[Right]:
         pairs = list(pairwise(words))
         operations = [value for option, value in pairs if option == "--operation"]
         resources = [(option[2:], value) for option, value in pairs if option in {"--topic", "--group"}]
-        rights += [(operation, *resource) for operation in operations for resource in resources]
+        ending = "*" if ("--resource-pattern-type", "prefixed") in pairs else ""
+        rights += [(operation, kind, name + ending) for operation in operations for kind, name in resources]
     return rights
 
 
@@ -65,7 +66,8 @@ async def revoke(bootstrap_servers: str, principal: str, rights: Iterable[Right]
 
 def _row(principal: str, right: Right) -> tuple[int | str, ...]:
     operation, kind, name = right
-    return (RESOURCES[kind], name, LITERAL, principal, ANY_HOST, OPERATIONS[operation], ALLOW)
+    pattern = PREFIXED if name.endswith("*") else LITERAL
+    return (RESOURCES[kind], name.rstrip("*"), pattern, principal, ANY_HOST, OPERATIONS[operation], ALLOW)
 
 
 async def _send(bootstrap_servers: str, request: Request):

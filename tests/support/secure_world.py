@@ -16,9 +16,9 @@ from support.kafka_admin import grant, rights_in
 from support.world import BUCKET, World
 
 from storage.minio_store import MinioStore
-from storage.policies import read_images, write_results
+from storage.policies import read_images, replay_history, write_results
 from streams import topics
-from streams.broker_access import drift_needs, kafka_acls, narrator_needs, scoring_needs
+from streams.broker_access import drift_needs, kafka_acls, narrator_needs, replay_needs, scoring_needs
 from streams.settings import KafkaSettings, Settings
 from streams.settings_sources import load
 from streams.stack.broker import start_broker
@@ -28,7 +28,8 @@ from streams.stack.object_store import start_minio
 CANARY = "canary"
 """In every password and secret key here; it may be in no output."""
 WORKER, DRIFT_WORKER, NARRATOR = "deeptrace-worker", "deeptrace-drift", "deeptrace-narrator"
-OVERLAYS, OUTCOMES = "deeptrace-overlays", "deeptrace-outcomes"
+REPLAYER = "deeptrace-replayer"
+OVERLAYS, OUTCOMES, DRIFT, MODELS = "deeptrace-overlays", "deeptrace-outcomes", "deeptrace-drift", "deeptrace-models"
 READER, WRITER = "images-reader", "results-writer"
 RETRY_DELAYS_S = (1, 2)
 PARTITIONS = 2
@@ -44,7 +45,7 @@ class SecureWorld(World):
         self.password, self.reader_secret, self.writer_secret = (
             f"{CANARY}-{part}" for part in ("kafka", "read", "write")
         )
-        users = dict.fromkeys((WORKER, DRIFT_WORKER, NARRATOR), self.password)
+        users = dict.fromkeys((WORKER, DRIFT_WORKER, NARRATOR, REPLAYER), self.password)
         self.security = BrokerSecurity.on_free_ports(self.authority.server("broker"), users)
         self.broker = start_broker(folder / "stack", security=self.security)
         try:
@@ -88,16 +89,26 @@ class SecureWorld(World):
             secret_key=secret_key,
             secure=True,
             ca_file=self.authority.certificate,
-            allowed_buckets={BUCKET, OVERLAYS, OUTCOMES},
+            allowed_buckets={BUCKET, OVERLAYS, OUTCOMES, DRIFT},
         )
 
     def drift_worker(self, log: str) -> subprocess.Popen[bytes]:
         """Start a drift worker, with its own Kafka user, short windows, and no key to the store."""
         env = {"KAFKA__SASL_USERNAME": DRIFT_WORKER, "HTTP__DRIFT_PORT": "0"}
-        env |= {"DRIFT__WINDOW_S": "1", "DRIFT__ALLOWED_LATENESS_S": "0", "DRIFT__IDLE_CLOSE_S": "0.5"}
+        env |= {"DRIFT__WINDOWS": '["1s"]', "DRIFT__ALLOWED_LATENESS_S": "0", "DRIFT__IDLE_CLOSE_S": "0.5"}
         env |= {f"STORE__{user}{part}_KEY": "" for user in ("", "WRITE_") for part in ("ACCESS", "SECRET")}
         named = {f"DEEPTRACE_{name}": value for name, value in env.items()}
         return self.start("-m", "streams.cli", "drift-worker", log=log, DEEPTRACE_KAFKA__INSTANCE_ID="drift-0", **named)
+
+    @property
+    def replayer(self) -> dict[str, str]:
+        """Return the variables with which `deeptrace replay` comes in: a user of its own at the broker and at the store."""
+        return {
+            "DEEPTRACE_KAFKA__SASL_USERNAME": REPLAYER,
+            "DEEPTRACE_STORE__ACCESS_KEY": REPLAYER,
+            "DEEPTRACE_STORE__WRITE_ACCESS_KEY": "",
+            "DEEPTRACE_STORE__WRITE_SECRET_KEY_FILE": "",
+        }
 
     async def records_on(self, topic: str, timeout_s: float) -> int:
         """Return how many records lie on a topic, once there are any."""
@@ -154,14 +165,15 @@ class SecureWorld(World):
             bootstrap_servers=self.broker.address, partitions=PARTITIONS, retry_delays_s=RETRY_DELAYS_S
         )
         asyncio.run(topics.apply(administrator))
-        for user, needs in ((WORKER, scoring_needs), (DRIFT_WORKER, drift_needs), (NARRATOR, narrator_needs)):
+        needed = {WORKER: scoring_needs, DRIFT_WORKER: drift_needs, NARRATOR: narrator_needs, REPLAYER: replay_needs}
+        for user, needs in needed.items():
             commands = kafka_acls(needs(self.settings.kafka), f"User:{user}", self.broker.address)
             asyncio.run(grant(self.broker.address, f"User:{user}", rights_in(commands)))
 
     def _set_up_store(self) -> None:
         """Create the buckets, and two users with what `deeptrace storage policies` prints."""
         self.store = self.connect(self.minio.access_key, self.minio.secret_key)
-        for bucket in (BUCKET, OVERLAYS, OUTCOMES):
+        for bucket in (BUCKET, OVERLAYS, OUTCOMES, DRIFT):
             self.store.ensure_bucket(bucket)
         admin = MinioAdmin(
             endpoint=self.minio.address,
@@ -169,7 +181,9 @@ class SecureWorld(World):
             http_client=urllib3.PoolManager(ca_certs=str(self.authority.certificate), timeout=10),
         )
         results = write_results(overlay_bucket=OVERLAYS, overlay_prefix="overlays/", outcome_bucket=OUTCOMES)
+        history = replay_history([BUCKET], model_bucket=MODELS, overlay_bucket=OVERLAYS, drift_bucket=DRIFT)
         for user, secret, policy in (
+            (REPLAYER, self.reader_secret, history),
             (READER, self.reader_secret, read_images([BUCKET])),
             (WRITER, self.writer_secret, results),
         ):

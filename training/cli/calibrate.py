@@ -24,7 +24,7 @@ def calibrate(
     ] = OUT,
     as_json: AsJson = False,
 ) -> None:
-    """Fit temperatures, thresholds, open set and label sets on the split `calibration`, laundered as in production.
+    """Fit temperatures, thresholds, open set, label sets and a profile of the answers on the split `calibration`, laundered as in production.
 
     Every class needs at least 20 calibration images; 40 or more make the thresholds worth something.
     """
@@ -51,6 +51,7 @@ def calibrate(
                 "sha256": done.sha256,
                 "temperatures": done.temperatures.model_dump(),
                 "abstention": abstention.model_dump(),
+                "profile": done.profile.to_json(),
                 **done.facts,
             }
         )
@@ -82,5 +83,8 @@ def calibrate(
             f"{conformal.coverage:.1%} hold it",
             str(conformal.images),
         )
+    rejected = sum(sum(row[1::2]) for row in done.profile.cells.values())
+    counted = sum(map(sum, done.profile.cells.values()))
+    table.add_row("profile", f"{rejected / counted:.1%} novel", "cross-fitted", str(counted))
     out.print(table)
     out.print(f"{done.path}  sha256 {done.sha256}", markup=False, highlight=False, soft_wrap=True)

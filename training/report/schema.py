@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from schemas.calibration import CalibrationProfile
 from schemas.errors import UsageError
 
 SCHEMA: Final = "deeptrace.report/1"
@@ -290,6 +291,10 @@ class Report(Part):
     open_set: dict[str, OpenSetFigures] = Field(description="the split unseen_generator, by condition")
     left_out: dict[str, dict[str, LeftOut]] = Field(description="by generator and condition")
     delivery: dict[str, Delivery] = Field(description="by condition, against `clean`")
+    profile: CalibrationProfile | None = Field(
+        default=None,
+        description="how the test images are answered, as they arrived for the calibration: by true class and cell; null where the checkpoint has none",
+    )
     examples: list[Example]
     true_images: TrueImages | None
     made: Made

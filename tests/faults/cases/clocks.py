@@ -15,12 +15,12 @@ from faults.harness.testbed import Plan
 from faults.harness.trial import Trial
 
 from schemas.topics import WINDOWS
-from schemas.window import WindowSummary
+from schemas.window import OVERALL, WindowSummary
 
 RATE = 100
 WINDOW_S = 60
 WINDOW = {
-    "DEEPTRACE_DRIFT__WINDOW_S": str(WINDOW_S),
+    "DEEPTRACE_DRIFT__WINDOWS": f'["{WINDOW_S}s"]',
     "DEEPTRACE_DRIFT__ALLOWED_LATENESS_S": "30",
     "DEEPTRACE_DRIFT__IDLE_CLOSE_S": "8",
 }
@@ -137,7 +137,8 @@ async def _windows(trial: Trial, wanted: int) -> list[WindowSummary]:
             for records in (await consumer.getmany(timeout_ms=500)).values():
                 for record in records:
                     one = WindowSummary.from_bytes(record.value)
-                    found[one.window_id] = one
+                    if one.tenant != OVERALL:
+                        found[one.window_id] = one
     return list(found.values())
 
 

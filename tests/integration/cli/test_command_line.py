@@ -78,6 +78,8 @@ def test_the_promised_commands_are_there():
         *("dlq list", "dlq show", "dlq replay", "config show", "topics acls", "storage policies"),
         *("model list", "model show", "model publish", "model promote", "model rollback"),
         *("model compare", "model export", "narrate"),
+        *("drift reference build", "drift reference show", "drift reference set", "drift reference history"),
+        *("drift check", "drift report", "drift recount", "labels send", "labels report", "replay"),
         *("data simulate", "data download", "data manifest", "data split", "data audit"),
         *("train", "finetune", "tune", "calibrate", "evaluate", "gate"),
     }

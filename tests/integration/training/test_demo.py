@@ -51,6 +51,9 @@ def test_one_command_makes_checkpoint_report_card_and_summary_and_gates_them(tmp
     assert (served.info.version, served.info.kind) == ("demo-simulated-7", "demo_simulated")
     assert served.info.training_data.startswith("simulated")
     assert served.info.abstention is not None
+    assert served.info.prior == pytest.approx((0.2,) * 5)
+    assert report["profile"]["calibration_id"] == served.info.calibration_id
+    assert sum(map(sum, report["profile"]["cells"].values())) == 10
     assert summary["claims"] == "none"
     assert list(summary["seconds"]) == ["data", "train", "calibrate", "evaluate"]
     assert summary["scenes"]["test_scenes"] == 2

@@ -1,10 +1,13 @@
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
+import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.incoming import Record
+from schemas.window import OVERALL
 from streams.demo.sending import JUDGED
 from streams.demo.tally import Tally
 
@@ -130,3 +133,29 @@ def test_the_order_of_records_does_not_matter(new_topics: Callable[[], Topics], 
 
     assert [sent.parcel.name for sent in tally.missing] == ["c.jpg"]
     assert (tally.duplicate_outcomes, tally.strangers, tally.settled) == (1, 0, 2)
+
+
+def test_windows_over_all_tenants_count_nothing_twice(topic: Topics) -> None:
+    """The demo has one tenant, so over all tenants its windows and alerts are the same; candidates are no alerts."""
+    window = topic.window(images=3, kl=0.5)
+    for record in (window, topic.alert(window)):
+        value = orjson.loads(record.value) | {"tenant": OVERALL, "window_id": "of all", "alert_id": "of all"}
+        note(topic.tally, record, replace(record, value=orjson.dumps(value)))
+    candidate = {"schema": "deeptrace.generator-candidate/1"}
+    note(topic.tally, replace(topic.alert(window), value=orjson.dumps(candidate)))
+
+    assert topic.tally.counted_in_windows == 3
+    assert list(topic.tally.alerts) == ["alert-1"]
+
+
+def test_an_episode_whose_alert_is_still_to_come(topic: Topics) -> None:
+    """A window says that it drifts before the alert is there: the demo waits for it."""
+    divergence = {"value": 0.5, "low": 0.4, "high": 0.6}
+    names = ("kl_current_reference_nats", "kl_reference_current_nats", "js_distance", "psi")
+    drifting = {"basis": "raw", "state": "drifting", "episode_id": "e-1", **dict.fromkeys(names, divergence)}
+    window = topic.window(images=3, kl=0.5)
+    record = replace(window, value=orjson.dumps(orjson.loads(window.value) | {"divergences": drifting}))
+    assert note(topic.tally, record).alerts_to_come
+    alert = topic.alert(window)
+    told = replace(alert, value=orjson.dumps(orjson.loads(alert.value) | {"episode_id": "e-1"}))
+    assert not note(topic.tally, told).alerts_to_come

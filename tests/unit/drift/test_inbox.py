@@ -34,3 +34,11 @@ async def test_a_full_inbox_makes_the_sender_wait() -> None:
     assert not waiting.done()
     assert await inbox.batch(idle_s=1) == [1]
     await waiting
+
+
+async def test_heavy_items_fill_a_batch_sooner() -> None:
+    """A batch is full by what its items weigh, not by their number."""
+    inbox = Inbox[str](max_batch=10, batch_wait_s=3600)
+    filling = asyncio.gather(inbox.put("light"), inbox.put("heavy", weight=9), inbox.put("next"))
+    assert await inbox.batch(idle_s=3600) == ["light", "heavy"]
+    await filling

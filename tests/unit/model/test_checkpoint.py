@@ -9,8 +9,10 @@ import pytest
 import safetensors.torch
 import torch
 
+from model.answer_cells import cell_count
 from model.checkpoint import load, load_classifier, save
 from model.config import Temperatures
+from schemas.calibration import CalibrationProfile
 from schemas.errors import CheckpointRefused
 
 
@@ -188,6 +190,50 @@ def test_the_calibration_id_follows_the_temperatures(tiny_meta):
     assert (
         warmer.calibration_id == tiny_meta.model_copy(update={"temperatures": Temperatures(fused=1.5)}).calibration_id
     )
+
+
+def test_a_field_that_earlier_releases_wrote_is_no_fault(altered, tiny_meta):
+    """Nothing ever used it; the file is loaded as if it were not there."""
+    assert load(altered(meta=lambda facts: facts.update(figures_sha256=""))).meta == tiny_meta
+
+
+WIDTH = cell_count(3)
+
+
+def profile_of(meta, **change):
+    facts = {
+        "schema": "deeptrace.calibration-profile/1",
+        "calibration_id": meta.calibration_id,
+        "classes": meta.config.classes,
+        "prior": [0.25, 0.25, 0.5],
+        "cells": {name: [1] * WIDTH for name in meta.config.classes},
+    }
+    return {**facts, **change}
+
+
+def test_the_profile_travels_in_the_metadata(altered, tiny_meta):
+    """And verdicts carry its prior."""
+    path = altered(meta=lambda facts: facts.update(profile=profile_of(tiny_meta)))
+    kept = load(path).meta.profile
+    assert kept == CalibrationProfile.model_validate(profile_of(tiny_meta))
+    assert load_classifier(path, device="cpu").info.prior == (0.25, 0.25, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"calibration_id": "0" * 12}, "another calibration"),
+        ({"classes": ["flux", "dalle3", "real"]}, "other classes"),
+        ({"cells": {name: [1] * (WIDTH - 1) for name in ("dalle3", "flux", "real")}}, "counts other cells"),
+        ({"cells": {"dalle3": [1] * WIDTH}}, "other classes"),
+        ({"prior": [0.5, 0.5]}, "other classes"),
+        ({"prior": [0.0, 0.5, 0.5]}, "prior"),
+    ],
+)
+def test_a_profile_of_another_model_is_refused(change, why, altered, tiny_meta):
+    """It would correct windows by what another model does."""
+    path = altered(meta=lambda facts: facts.update(profile=profile_of(tiny_meta, **change)))
+    assert why in _refusal(path).why
 
 
 def test_a_class_list_that_no_verdict_could_hold_is_refused(altered):

@@ -11,6 +11,7 @@ from model.abstention import Abstention, ConformalRule, DecisionRule, NoveltyRul
 from model.classifier import ModelInfo, Prediction
 from model.decision import band_of, decide, stability_of, why_not_assessable
 from model.decode import from_array
+from model.embedding import packed
 from model.pixels import Header, cut
 from schemas.errors import InferenceFailed
 from schemas.verdict import LabelSet, Novelty, Stability
@@ -40,8 +41,8 @@ def model(abstention=RULES, *, sha256="a" * 64, classes=CLASSES):
     )
 
 
-def answer(*probs, novelty=None, abstention=RULES, sha256="a" * 64):
-    return Prediction(np.array(probs), model(abstention, sha256=sha256), novelty=novelty)
+def answer(*probs, novelty=None, abstention=RULES, sha256="a" * 64, **place):
+    return Prediction(np.array(probs), model(abstention, sha256=sha256), novelty=novelty, **place)
 
 
 @pytest.mark.parametrize(
@@ -113,6 +114,25 @@ def test_a_verdict_that_turns_on_the_way_is_withheld(probs):
     assert decide(answer(*probs), stability=TURNING).verdict == "inconclusive"
     assert decide(answer(*probs), stability=STEADY).verdict != "inconclusive"
     assert decide(answer(*probs), stability=STEADY).stability == STEADY
+
+
+def test_only_what_is_novel_says_where_it_lies():
+    """With the class it is least unlike and the 32 bytes of its place; one under the threshold has neither, whatever the model gave."""
+    place = np.array([1.0, -1.0] * 16, np.float32)
+    novel, known = (
+        decide(answer(0.7, 0.1, 0.2, novelty=novelty, nearest="dalle3", place=place)).novelty
+        for novelty in (20.1, 20.0)
+    )
+    assert (novel.nearest, novel.embedding) == ("dalle3", packed(place))
+    assert (known.nearest, known.embedding) == (None, None)
+
+
+@pytest.mark.parametrize("place", [None, np.full(32, math.nan, np.float32)], ids=["none", "not finite"])
+def test_a_novel_image_without_a_place_is_novel_all_the_same(place):
+    """The verdict does not hang on it."""
+    decision = decide(answer(0.7, 0.1, 0.2, novelty=20.1, nearest="flux", place=place))
+    assert (decision.predicted_source, decision.novelty.nearest) == ("unknown_generator", "flux")
+    assert decision.novelty.embedding is None
 
 
 def test_without_an_open_set_nothing_is_novel():

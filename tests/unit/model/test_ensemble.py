@@ -6,10 +6,14 @@ import pytest
 import torch
 from torch import nn
 
+from model.abstention import Abstention, DecisionRule, NoveltyRule
+from model.answer_cells import cell_count
 from model.decode import from_array
 from model.ensemble import CPU_TOLERANCE, EnsembleClassifier
+from model.open_set import Landmarks, OpenSet
 from model.pixels import Pixels, cut
 from model.policy import policy_of
+from schemas.calibration import CalibrationProfile
 from schemas.errors import BatchFailed, DeviceLost
 
 
@@ -54,6 +58,86 @@ def test_an_image_does_not_feel_who_shares_its_batch(classifier, pictures):
             for mine, theirs in zip(alone.members, other.members, strict=True):
                 assert np.abs(mine.probs - theirs.probs).max() <= CPU_TOLERANCE
             assert np.abs(alone.cams - other.cams).max() <= 1e-3
+
+
+@pytest.fixture(scope="module")
+def open_set(tiny_meta) -> OpenSet:
+    """One Gaussian a class about unequal logits, and landmarks that are all different."""
+    generator = torch.Generator().manual_seed(3)
+    width = tiny_meta.config.hidden[-1]
+    landmarks = Landmarks(torch.zeros(width), torch.randn(width, 32, generator=generator))
+    return OpenSet(torch.eye(3) * 5, torch.eye(3).expand(3, 3, 3).contiguous(), torch.zeros(3), landmarks)
+
+
+@pytest.fixture(scope="module")
+def watchful(tiny_network, tiny_meta, open_set, pictures) -> EnsembleClassifier:
+    """A classifier with a rule of novelty that three of the seven pictures are over."""
+
+    def over(threshold: float) -> EnsembleClassifier:
+        rules = Abstention(
+            fitted_on="nothing",
+            decision=DecisionRule(
+                ai_from=0.8, real_to=0.2, false_positive_rate=0, false_negative_rate=0, reals=1, generated=1
+            ),
+            novelty=NoveltyRule(method="m", threshold=threshold, false_rejection_rate=0.05, images=1),
+        )
+        meta = tiny_meta.model_copy(update={"abstention": rules})
+        return EnsembleClassifier(tiny_network, meta, "0" * 64, device=torch.device("cpu"), open_set=open_set)
+
+    scores = sorted(one.novelty for one in over(0).predict(pictures, explain=[False] * 7))
+    return over((scores[3] + scores[4]) / 2)
+
+
+def test_a_novel_image_says_what_it_is_nearest_to_and_where_it_lies(watchful, open_set, pictures):
+    """By the mean over its crops; an image under the threshold says neither."""
+    predictions = watchful.predict(pictures, explain=[True] * 7)
+    threshold = watchful.info.abstention.novelty.threshold
+    assert [one.place is not None for one in predictions] == [one.novelty > threshold for one in predictions]
+    assert [one.nearest is not None for one in predictions] == [one.novelty > threshold for one in predictions]
+    novel = [one for one in predictions if one.place is not None]
+    assert len(novel) == 3
+    with torch.inference_mode():
+        for one in novel:
+            joint = torch.from_numpy(one.features)
+            place = open_set.landmarks.place(watchful.network.hidden(joint).mean(0))
+            assert one.place == pytest.approx(place.numpy(), abs=1e-3)
+            densities = open_set.by_class(watchful.network.head(joint)).mean(0)
+            assert one.nearest == watchful.info.classes[int(densities.argmax())]
+
+
+def test_a_novel_image_does_not_feel_who_shares_its_batch(watchful, pictures):
+    """Its place and its nearest class are its own, alone and in the batch turned round."""
+    together = watchful.predict(pictures, explain=[False] * 7)
+    turned = watchful.predict(pictures[::-1], explain=[False] * 7)[::-1]
+    for index, pixels in enumerate(pictures):
+        (alone,) = watchful.predict([pixels], explain=[False])
+        for other in (together[index], turned[index]):
+            assert alone.nearest == other.nearest
+            assert (alone.place is None) == (other.place is None)
+            if alone.place is not None:
+                assert np.abs(alone.place - other.place).max() <= 1e-4 * np.abs(alone.place).max()
+
+
+def test_without_landmarks_a_novel_image_has_no_place(tiny_network, tiny_meta, watchful, open_set, pictures):
+    """As with checkpoints that were calibrated by an earlier release; what it is nearest to is still said."""
+    meta = tiny_meta.model_copy(update={"abstention": watchful.info.abstention})
+    bare = dataclasses.replace(open_set, landmarks=None)
+    old = EnsembleClassifier(tiny_network, meta, "0" * 64, device=torch.device("cpu"), open_set=bare)
+    for one, other in zip(
+        old.predict(pictures, explain=[False] * 7), watchful.predict(pictures, explain=[False] * 7), strict=True
+    ):
+        assert (one.nearest, one.place) == (other.nearest, None)
+
+
+def test_the_prior_is_that_of_the_profile(tiny_network, tiny_meta):
+    """Without a profile it is not known."""
+    cells = dict.fromkeys(tiny_meta.config.classes, (0,) * cell_count(3))
+    profile = CalibrationProfile(
+        calibration_id=tiny_meta.calibration_id, classes=tiny_meta.config.classes, prior=(0.2, 0.3, 0.5), cells=cells
+    )
+    metas = tiny_meta, tiny_meta.model_copy(update={"profile": profile})
+    served = [EnsembleClassifier(tiny_network, meta, "0" * 64, device=torch.device("cpu")) for meta in metas]
+    assert [one.info.prior for one in served] == [None, (0.2, 0.3, 0.5)]
 
 
 def test_probabilities_and_not_logits_are_averaged_over_crops(classifier, pictures):

@@ -3,6 +3,7 @@ import pytest
 
 from model.abstention import Abstention, DecisionRule, NoveltyRule
 from model.decode import from_array
+from model.embedding import directions, packed, unpacked
 from model.fake import FakeClassifier
 from model.pixels import Pixels, cut
 from schemas.errors import BatchFailed
@@ -44,18 +45,39 @@ def test_the_null_classifier_says_nothing():
     assert prediction.cams is None
 
 
+RULES = Abstention(
+    fitted_on="nothing",
+    decision=DecisionRule(ai_from=0.6, real_to=0.4, false_positive_rate=0, false_negative_rate=0, reals=1, generated=1),
+    novelty=NoveltyRule(method="fake", threshold=0.5, false_rejection_rate=0.5, images=1),
+)
+
+
+def test_what_is_novel_by_its_rules_has_a_place_of_its_own():
+    """Two of them lie no nearer to one another than chance has it, and what is not novel has none."""
+    predictions = FakeClassifier(abstention=RULES).predict([_pixels(n) for n in range(60)], explain=[False] * 60)
+    assert [one.place is not None for one in predictions] == [one.novelty > 0.5 for one in predictions]
+    rows = directions([unpacked(packed(one.place)) for one in predictions if one.place is not None])
+    assert len(rows) > 10
+    assert np.abs(np.triu(rows @ rows.T, 1)).max() < 0.8
+
+
+def test_images_of_an_unknown_generator_are_novel_and_lie_together():
+    """As the test numbers them: two generators, two places; `None` leaves an image to chance."""
+    classifier = FakeClassifier(abstention=RULES, unknown=lambda pixels: int(pixels.view[0, 0, 0]) % 2)
+    predictions = classifier.predict([_pixels(n) for n in range(20)], explain=[False] * 20)
+    assert all(one.novelty > 0.5 and one.nearest in classifier.info.classes for one in predictions)
+    rows = directions([unpacked(packed(one.place)) for one in predictions])
+    alike = rows @ rows.T
+    assert alike[::2, ::2].min() > 0.8
+    assert alike[1::2, 1::2].min() > 0.8
+    assert alike[::2, 1::2].max() < 0.6
+
+
 def test_with_rules_it_scores_novelty_and_without_it_says_nothing():
     """So that tests and first steps can see abstention without a network."""
-    rules = Abstention(
-        fitted_on="nothing",
-        decision=DecisionRule(
-            ai_from=0.6, real_to=0.4, false_positive_rate=0, false_negative_rate=0, reals=1, generated=1
-        ),
-        novelty=NoveltyRule(method="fake", threshold=0.5, false_rejection_rate=0.5, images=1),
-    )
     scores = [
         one.novelty
-        for one in FakeClassifier(abstention=rules).predict([_pixels(1), _pixels(2)], explain=[False, False])
+        for one in FakeClassifier(abstention=RULES).predict([_pixels(1), _pixels(2)], explain=[False, False])
     ]
     assert all(0 <= score <= 1 for score in scores)
     assert scores[0] != scores[1]

@@ -58,7 +58,13 @@ def verdicts(draw):
         per_class_probs=dict(zip(classes, weights, strict=True)),
         p_generator_given_ai=dict(zip(classes, weights, strict=True)),
         label_set=LabelSet(coverage=draw(numbers), labels=classes),
-        novelty=Novelty(score=draw(anything), threshold=draw(anything), method=draw(planted)),
+        novelty=Novelty(
+            score=draw(anything),
+            threshold=draw(anything),
+            method=draw(planted),
+            nearest=draw(planted),
+            embedding=draw(planted),
+        ),
         stability=Stability(
             views=draw(st.integers()), flips=draw(st.integers()), p_ai_min=draw(numbers), p_ai_max=draw(numbers)
         ),
@@ -88,6 +94,8 @@ def verdicts(draw):
         source=SourceRecord(topic=draw(planted), partition=0, offset=0, format="native"),
         flags=draw(words),
         degraded=draw(words),
+        reason=draw(st.none() | st.just("replay")),
+        replay_of=draw(planted),
     )
 
 
@@ -103,7 +111,7 @@ def test_every_field_of_a_verdict_is_known_to_the_test_above():
     assert set(Verdict.model_fields) == set(
         "schema_ outcome_id image_id tenant event_id object verdict predicted_source confidence is_ai_generated p_ai per_class_probs"
         " p_generator_given_ai label_set novelty stability reasons members explanation model source timing flags status degraded"
-        " external_id labels".split()
+        " external_id labels reason replay_of".split()
     )
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from schemas.shadow import Opinion, ShadowVerdict
 from streams.releases import comparison
-from streams.releases.comparison import Rule, compare, counted, direction_evidence, share_interval
+from streams.releases.comparison import Pairs, Rule, compare, counted, direction_evidence, share_interval
 
 AI, REAL, NEITHER = ("ai_generated", "flux", 0.9), ("real", "real", 0.1), ("inconclusive", None, 0.5)
 
@@ -156,3 +156,23 @@ def test_the_interval_holds_what_was_counted(n, data):
 def test_evidence_beyond_a_float_is_infinite():
     """Five thousand flips one way."""
     assert direction_evidence(5000, 0) == math.inf
+
+
+def test_reviewers_tell_gains_from_losses():
+    """A withheld verdict is not right; images that nobody has labelled are in neither count."""
+    found = Pairs()
+    for pair, is_ai in zip(
+        pairs((3, REAL, AI), (1, AI, REAL), (1, AI, NEITHER), (1, AI, AI), (1, REAL, AI)),
+        (True, True, True, True, False, True, None),
+        strict=True,
+    ):
+        found.take(pair, is_ai=is_ai)
+    compared = compare(found)
+    assert (compared.labelled, compared.gained, compared.lost) == (6, 3, 1)
+    assert compared.label_e == direction_evidence(3, 1)
+
+
+def test_without_labels_nothing_is_gained_or_lost():
+    """The evidence is then none for either."""
+    found = compare(counted(pairs((5, REAL, AI))))
+    assert (found.labelled, found.gained, found.lost, found.label_e) == (0, 0, 0, 1)

@@ -1,6 +1,6 @@
 """The policies that an administrator gives the store users."""
 
-from storage.policies import publish_models, read_images, write_results
+from storage.policies import publish_models, read_images, replay_history, set_references, watch_drift, write_results
 
 
 def test_the_first_user_reads_images_and_nothing_else():
@@ -44,3 +44,44 @@ def test_a_publisher_adds_to_the_registry_and_deletes_nothing():
         (["s3:PutObject", "s3:GetObject"], ["arn:aws:s3:::m-b/models/*"]),
         (["s3:ListBucket"], ["arn:aws:s3:::m-b"]),
     ]
+
+
+def test_a_drift_worker_that_joins_labels_reads_the_archive_and_cannot_write_it():
+    """Beside its own bucket: to get outcomes and to list, no more."""
+    policy = watch_drift("d-b", reports=False, outcome_bucket="o-b")
+    assert [(statement["Action"], statement["Resource"]) for statement in policy["Statement"]] == [
+        (["s3:GetObject"], ["arn:aws:s3:::d-b/references/*"]),
+        (["s3:GetObject"], ["arn:aws:s3:::o-b/outcomes/*"]),
+        (["s3:ListBucket"], ["arn:aws:s3:::d-b", "arn:aws:s3:::o-b"]),
+    ]
+
+
+def test_a_drift_worker_reads_references_and_cannot_change_what_counts_as_normal():
+    """It writes reports where those are on, and nothing else."""
+    policy = watch_drift("d-b", reports=True)
+    assert [(statement["Action"], statement["Resource"]) for statement in policy["Statement"]] == [
+        (["s3:GetObject"], ["arn:aws:s3:::d-b/references/*"]),
+        (["s3:PutObject"], ["arn:aws:s3:::d-b/reports/*"]),
+        (["s3:ListBucket"], ["arn:aws:s3:::d-b"]),
+    ]
+    assert "s3:PutObject" not in str(watch_drift("d-b", reports=False))
+
+
+def test_who_sets_references_deletes_none():
+    """And puts reports that were asked for."""
+    assert [(statement["Action"], statement["Resource"]) for statement in set_references("d-b")["Statement"]] == [
+        (["s3:PutObject", "s3:GetObject"], ["arn:aws:s3:::d-b/references/*"]),
+        (["s3:PutObject"], ["arn:aws:s3:::d-b/reports/*"]),
+        (["s3:ListBucket"], ["arn:aws:s3:::d-b"]),
+    ]
+
+
+def test_who_replays_history_reads_what_a_worker_reads_and_puts_its_report_and_nothing_else():
+    """It can overwrite no reference, no outcome and no overlay."""
+    policy = replay_history(["i-b"], model_bucket="m-b", overlay_bucket="o-b", drift_bucket="d-b")
+    writes = [statement for statement in policy["Statement"] if any("Put" in action for action in statement["Action"])]
+    assert [(statement["Action"], statement["Resource"]) for statement in writes] == [
+        (["s3:PutObject"], ["arn:aws:s3:::d-b/replays/*"])
+    ]
+    assert read_images(["i-b"], model_bucket="m-b")["Statement"] == policy["Statement"][:2]
+    assert "s3:DeleteObject" not in str(policy)

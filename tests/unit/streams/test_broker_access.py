@@ -2,7 +2,16 @@
 
 from aiokafka.protocol.types import Array, Int32
 
-from streams.broker_access import Allowed, Needs, drift_needs, kafka_acls, narrator_needs, scoring_needs
+from streams.broker_access import (
+    Allowed,
+    Needs,
+    drift_needs,
+    kafka_acls,
+    label_needs,
+    narrator_needs,
+    replay_needs,
+    scoring_needs,
+)
 from streams.kafka_requests import (
     AllowedOnGroup,
     AllowedOnTopics,
@@ -56,9 +65,19 @@ def test_the_scoring_worker_needs_its_topics_and_as_many_retry_topics_as_there_a
 def test_the_drift_worker_needs_to_read_and_write_its_own_two_topics():
     """Observations and the changelog; the rest goes one way."""
     needs = drift_needs(KafkaSettings(drift_group="d"))
-    assert set(needs.reads) & set(needs.writes) == {"deeptrace.observations.v1", "d-windows-changelog"}
+    assert set(needs.reads) & set(needs.writes) == {"deeptrace.observations.v2", "d-windows-changelog"}
     assert set(needs.reads) - set(needs.writes) == {"deeptrace.verdicts.v1"}
     assert set(needs.writes) - set(needs.reads) == {"deeptrace.windows.v1", "deeptrace.drift-alerts.v1"}
+
+
+def test_a_drift_worker_that_joins_labels_has_a_group_of_its_own_for_them():
+    """Beside the group of the windows, and after its name."""
+    assert label_needs(KafkaSettings(drift_group="d")) == Needs(
+        role="drift worker that joins labels",
+        reads=("deeptrace.labels.v1", "deeptrace.labelled.v1"),
+        writes=("deeptrace.labelled.v1",),
+        group="d-labels",
+    )
 
 
 def test_the_narrator_reads_verdicts_and_writes_explanations():
@@ -78,6 +97,23 @@ def test_the_commands_that_grant_them_are_ready_to_be_pasted():
             "--operation Read --group workers",
         )
     ]
+
+
+def test_a_replay_reads_verdicts_and_its_own_topic_and_writes_that_alone():
+    """In a group of its own; nothing that is live is written."""
+    assert replay_needs(KafkaSettings(replay_group="r"), "history") == Needs(
+        role="replay",
+        reads=("deeptrace.verdicts.v1", "deeptrace.verdicts.replay.v1"),
+        writes=("deeptrace.verdicts.replay.v1",),
+        group="r-history",
+    )
+
+
+def test_the_rights_of_replays_are_granted_once_for_all_of_their_groups():
+    """Their names are chosen from day to day; topics are not meant by the prefix."""
+    *on_topics, on_groups = kafka_acls(replay_needs(KafkaSettings()), "User:replayer", "kafka:9092")
+    assert on_groups.endswith("--operation Read --group deeptrace-replay- --resource-pattern-type prefixed")
+    assert not any("prefixed" in command for command in on_topics)
 
 
 def test_the_question_about_topics_is_written_as_the_protocol_wants_it():

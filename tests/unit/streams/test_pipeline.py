@@ -13,13 +13,14 @@ from PIL import Image
 
 from model.abstention import Abstention, ConformalRule, DecisionRule, NoveltyRule
 from model.classifier import Prediction
+from model.embedding import unpacked
 from model.fake import FakeClassifier
 from model.pixels import preprocess
 from schemas.errors import BatchFailed, CrashSuspect, DecoderUnavailable, DependencyDownTooLong, StoreUnavailable
 from schemas.identity import outcome_id
 from schemas.incoming import Record
 from schemas.retry import Retry
-from schemas.verdict import Stability
+from schemas.verdict import Stability, Verdict
 from storage.memory import MemoryStore
 from streams.archive import Archive
 from streams.crash_guard import CrashGuard
@@ -263,6 +264,20 @@ async def test_the_rules_of_the_checkpoint_decide(run, store):
     assert (verdict.novelty.score, verdict.novelty.threshold, verdict.label_set.labels) == (1.5, 1.0, ("flux",))
     weak = (await run(Sure(0.7))).verdict
     assert (weak.verdict, weak.reasons, weak.label_set.labels) == ("inconclusive", ("weak_evidence",), ("flux", "real"))
+
+
+async def test_a_novel_image_says_where_it_lies_and_the_model_what_mix_it_was_calibrated_for(run, store):
+    """What the drift worker finds new generators by, and corrects shares from; both survive the wire."""
+    put(store, png())
+    classifier = FakeClassifier(abstention=RULES, unknown=lambda _: 1)
+    classifier.info = replace(classifier.info, prior=(0.1, 0.1, 0.1, 0.1, 0.6))
+    outcome = await run(classifier)
+    read = Verdict.from_bytes(outcome.value)
+    assert read.model.prior == (0.1, 0.1, 0.1, 0.1, 0.6)
+    assert read.novelty.nearest in classifier.info.classes
+    assert len(unpacked(read.novelty.embedding)) == 32
+    plain = (await run(FakeClassifier())).verdict
+    assert (plain.novelty, plain.model.prior) == (None, None)
 
 
 async def test_nothing_is_shipped_again_unless_it_is_asked_for(run, store):

@@ -1,7 +1,8 @@
 """The last stretch: admitted, settled, published, counted, in that order and once each."""
 
 import asyncio
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from support.verdicts import verdict
@@ -73,10 +74,10 @@ class Desk:
             failpoints=Failpoints(),
         )
 
-    async def finish(self, found, *, known=False):
-        passage = Passage.of(RECORD)
+    async def finish(self, found, *, known=False, record=RECORD):
+        passage = Passage.of(record)
         passage.known = known
-        await self.settlement.finish(found, passage, RECORD)
+        await self.settlement.finish(found, passage, record)
 
     def count(self, name, **labels):
         return self.metrics.registry.get_sample_value(f"deeptrace_{name}_total", labels)
@@ -227,3 +228,51 @@ async def test_a_verdict_counts_by_what_became_of_its_overlay(status):
     desk = Desk()
     await desk.finish(verdict_outcome(verdict(explanation=Explanation(status=status)), RECORD))
     assert desk.count("explanations", status=status) == 1
+
+
+def waited(desk, kind, at_most):
+    """How many outcomes came within this many seconds, by the histogram."""
+    labels = {"kind": kind, "le": at_most}
+    return desk.metrics.registry.get_sample_value("deeptrace_end_to_end_seconds_bucket", labels)
+
+
+async def test_the_wait_counts_from_the_upload_where_the_reference_says_when_that_was():
+    """What a person waited for is their upload, not the record that told of it."""
+    desk, now = Desk(), datetime.now(UTC)
+    uploaded = verdict(source=verdict().source.model_copy(update={"event_time": now - timedelta(seconds=100)}))
+    record = replace(RECORD, timestamp=now - timedelta(seconds=2))
+    await desk.finish(verdict_outcome(uploaded, record), record=record)
+    assert [waited(desk, "verdict", at_most) for at_most in ("60.0", "300.0")] == [0, 1]
+
+
+async def test_the_wait_counts_from_the_record_where_nothing_says_when_the_upload_was():
+    """A dead letter may have nothing that can be read."""
+    desk = Desk()
+    record = replace(RECORD, timestamp=datetime.now(UTC) - timedelta(seconds=7))
+    await desk.finish(letter(), record=record)
+    assert [waited(desk, "dead_letter", at_most) for at_most in ("5.0", "10.0")] == [0, 1]
+
+
+async def test_a_clock_that_is_ahead_makes_no_negative_wait():
+    """The sum of a histogram must never fall."""
+    desk, record = Desk(), replace(RECORD, timestamp=datetime.now(UTC) + timedelta(hours=1))
+    await desk.finish(letter(), record=record)
+    assert desk.metrics.registry.get_sample_value("deeptrace_end_to_end_seconds_sum", {"kind": "dead_letter"}) == 0
+
+
+async def test_what_was_known_already_says_nothing_about_waiting():
+    """A worker that goes over old references again would look like an outage."""
+    desk = Desk()
+    await desk.finish(letter(), known=True)
+    assert waited(desk, "dead_letter", "+Inf") is None
+
+
+async def test_confidence_is_counted_by_verdict():
+    """Confidence that moves towards the middle is the first thing a changed upload stream does."""
+    desk = Desk()
+    await desk.finish(verdict_outcome(verdict(confidence=0.85), RECORD))
+    name = "deeptrace_confidence_bucket"
+    found = [
+        desk.metrics.registry.get_sample_value(name, {"verdict": "ai_generated", "le": le}) for le in ("0.8", "0.9")
+    ]
+    assert found == [0, 1]

@@ -9,10 +9,13 @@ from support.judged import CLASSES, write_checkpoint, write_judged
 from typer.testing import CliRunner
 
 from model.checkpoint import load, load_classifier
+from model.decision import decide
+from model.embedding import unpacked
 from model.pixels import preprocess
 from model.policy import policy_of
 from schemas.errors import ConfigError, UsageError
 from streams.cli.main import app
+from streams.drift.profiles import read_profile
 from training.calibrate import calibrate_checkpoint
 from training.image_sets import images_of
 from training.manifest import write_manifest
@@ -63,6 +66,37 @@ def test_the_weights_stay_and_the_rules_are_added(world):
     assert (conformal.images, conformal.coverage) == (60, 0.8)
     assert done.abstention.fitted_on == "laundered"
     assert done.facts["images"] == dict.fromkeys(CLASSES, 20)
+
+
+def test_the_profile_counts_every_calibration_image(world):
+    """By true class; it is in the metadata, where the drift worker finds it, with the share of each class in the split."""
+    _, _, done = world
+    profile = load(done.path).meta.profile
+    assert profile == done.profile == read_profile(done.path)
+    assert profile.calibration_id == load(done.path).meta.calibration_id
+    assert profile.prior == pytest.approx((1 / 3, 1 / 3, 1 / 3))
+    assert {name: sum(row) for name, row in profile.cells.items()} == dict.fromkeys(CLASSES, 20)
+
+
+def test_novel_images_have_landmarks(world):
+    """A served image over the threshold says where it lies; which class it is nearest to is one of the known."""
+    _, manifest, done = world
+    served, loaded = load_classifier(done.path, device="cpu"), load(done.path)
+    assert loaded.open_set.landmarks.axes.shape == (16, 32)
+    image = images_of(manifest, "calibration", CLASSES)[0]
+    data = arrived(image, "laundered", seed=7)
+    bent = preprocess(data, policy_of(loaded.meta.preprocess_id), seed=b"")
+    strict = replace(
+        served.info,
+        abstention=done.abstention.model_copy(
+            update={"novelty": done.abstention.novelty.model_copy(update={"threshold": -1e6})}
+        ),
+    )
+    served.info = strict
+    (one,) = served.predict([bent], explain=[False])
+    novelty = decide(one).novelty
+    assert novelty.nearest in CLASSES
+    assert len(unpacked(novelty.embedding)) == 32
 
 
 def test_the_rates_hold_on_the_images_they_were_fitted_on(world):
@@ -163,3 +197,4 @@ def test_the_command_prints_what_was_fitted(world, tmp_path):
     printed = json.loads(result.stdout)
     assert printed["sha256"] == load(tmp_path / "c.safetensors").sha256
     assert printed["abstention"]["decision"]["reals"] == 20
+    assert printed["profile"] == load(tmp_path / "c.safetensors").meta.profile.to_json()

@@ -8,6 +8,8 @@ from support.judged import CLASSES, write_checkpoint, write_judged
 from typer.testing import CliRunner
 
 from model.abstention import Abstention
+from model.checkpoint import load
+from schemas.calibration import CalibrationProfile
 from schemas.errors import UsageError
 from streams.cli.main import app
 from training.calibrate import calibrate_checkpoint
@@ -64,6 +66,23 @@ def test_every_split_is_judged_under_its_conditions(report):
     ]  # fmt: skip
     assert list(report.sets["later"]) == list(report.open_set) == ["clean", "laundered"]
     assert {figures.n for figures in report.sets["test"].values()} == {24}
+
+
+def test_the_profile_counts_the_test_images_by_the_rules_of_the_checkpoint(world, report):
+    """Nothing was fitted on them; the prior and the id are those of the calibration. A drift reference can be made from it."""
+    carried = load(world[0] / "c.safetensors").meta.profile
+    assert (report.profile.prior, report.profile.calibration_id) == (carried.prior, carried.calibration_id)
+    assert {name: sum(row) for name, row in report.profile.cells.items()} == dict.fromkeys(CLASSES, 8)
+    kept = json.loads(report.to_json())["profile"]
+    assert CalibrationProfile.model_validate(kept) == report.profile
+    assert read_report_without(report, "profile").profile is None
+
+
+def read_report_without(report, name):
+    """The card of an earlier release."""
+    facts = json.loads(report.to_json())
+    del facts[name]
+    return Report.model_validate(facts)
 
 
 def test_every_figure_has_its_n_and_its_intervals(report):

@@ -1,12 +1,17 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from scipy.stats import multivariate_normal
 from sklearn.covariance import ledoit_wolf
 
+from model.config import Backbone, EnsembleConfig
+from model.embedding import signs
+from model.network import build
 from schemas.errors import UsageError
 from training.metrics import auroc
-from training.open_set import fit_open_set, novelty_rule, shrunk_covariance
+from training.open_set import fit_landmarks, fit_open_set, novelty_rule, shrunk_covariance
 from training.scores import Answers, Rows
 from training.served import Image
 
@@ -34,6 +39,33 @@ def test_shrinkage_is_ledoit_and_wolfs():
         rows = np.random.default_rng(count).normal(size=(count, 8)) @ np.random.default_rng(1).normal(size=(8, 8))
         rows -= rows.mean(0)
         assert shrunk_covariance(rows) == pytest.approx(ledoit_wolf(rows, assume_centered=True)[0])
+
+
+def test_places_are_centred_and_whitened_by_how_a_class_scatters():
+    """Two classes that scatter along one axis a hundred times as far as along the others: in the places, no axis stands out."""
+    torch.manual_seed(2)
+    network = build(
+        EnsembleConfig(
+            classes=CLASSES,
+            cnn=Backbone(name="test_efficientnet"),
+            vit=Backbone(name="test_vit", kwargs={"img_size": 224}),
+            hidden=(24, 12),
+        )
+    )
+    rng = np.random.default_rng(2)
+    labels = np.repeat([0, 1], 200)
+    joint = rng.normal(size=(400, sum(network.widths.values()))).astype(np.float32)
+    joint[:, 0] *= 100
+    part = replace(answers(np.zeros((400, 2)), labels), joint=joint)
+    landmarks = fit_landmarks(network, [part])
+    with torch.inference_mode():
+        hidden = network.hidden(torch.from_numpy(joint))
+        places = landmarks.place(hidden).numpy()
+    assert np.abs(places.mean(0)).max() < 1e-3
+    held = places - np.stack([places[labels == label].mean(0) for label in (0, 1)])[labels]
+    values = np.linalg.eigvalsh(held.T @ held / 400)[-12:]  # 12 features give 12 directions among the 32
+    raw = np.linalg.eigvalsh(np.cov((hidden.numpy() @ signs(12)).T))[-12:]
+    assert values.max() / values.min() < 12 < raw.max() / raw.min()
 
 
 def test_the_score_is_the_negative_log_density_of_the_mixture():

@@ -1,6 +1,6 @@
-"""Verdicts from Kafka, and what may be committed of them: a plain consumer in a group of its own.
+"""Records of one topic, and what may be committed of them: a plain consumer in a group of its own.
 
-At least once: an offset is committed when everything before it is finished, so a narrator that dies gets again what it had not finished.
+At least once: an offset is committed when everything before it is finished, so one who dies gets again what was not finished.
 """
 
 from collections.abc import Iterable
@@ -10,7 +10,6 @@ import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaConnectionError, KafkaError
 
-from schemas import topics
 from streams.broker_errors import REFUSALS, not_permitted, unreachable
 from streams.kafka_security import client_options
 from streams.ledger import Entry, Ledger
@@ -19,7 +18,7 @@ from streams.settings import KafkaSettings
 
 POLL_MS = 500
 BATCH = 256
-MAX_POLL_INTERVAL_S = 3600  # one who waits for the broker to take a narrative must not be thrown out of the group
+MAX_POLL_INTERVAL_S = 3600  # one who waits for the broker to take a record must not be thrown out of the group
 HEARTBEAT_S = 3.0
 
 Place = tuple[TopicPartition, int]  # and the offset
@@ -28,10 +27,12 @@ log = structlog.get_logger(__name__)
 
 
 class Intake:
-    """Delivers verdicts and commits the finished prefix of each partition. Lives on the event loop."""
+    """Delivers records and commits the finished prefix of each partition. Lives on the event loop."""
 
-    def __init__(self, settings: KafkaSettings) -> None:
+    def __init__(self, settings: KafkaSettings, topic: str, group: str) -> None:
         self._settings = settings
+        self._topic = topic
+        self._group = group
         self._consumer: AIOKafkaConsumer | None = None
         self._generation = 0
         self._due: dict[TopicPartition, int] = {}
@@ -39,12 +40,12 @@ class Intake:
 
     @property
     def unfinished(self) -> int:
-        """How many delivered verdicts are not acknowledged."""
+        """How many delivered records are not acknowledged."""
         return self._ledger.unfinished
 
     @property
     def is_assigned(self) -> bool:
-        """Whether this narrator has partitions; with more narrators than partitions one has none."""
+        """Whether this process has partitions; with more of them than partitions one has none."""
         return self._consumer is not None and bool(self._consumer.assignment())
 
     async def start(self) -> None:
@@ -57,8 +58,8 @@ class Intake:
         read_leniently()
         self._consumer = consumer = AIOKafkaConsumer(
             bootstrap_servers=self._settings.bootstrap_servers,
-            client_id=self._settings.narrator_group,
-            group_id=self._settings.narrator_group,
+            client_id=self._group,
+            group_id=self._group,
             group_instance_id=self._settings.instance_id,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
@@ -68,11 +69,11 @@ class Intake:
             max_poll_interval_ms=MAX_POLL_INTERVAL_S * 1000,
             **client_options(self._settings),
         )
-        consumer.subscribe([topics.VERDICTS], listener=_Rebalances(self))
+        consumer.subscribe([self._topic], listener=_Rebalances(self))
         try:
             await consumer.start()
         except REFUSALS as error:
-            raise not_permitted(error, f"read {topics.VERDICTS}", self._settings) from error
+            raise not_permitted(error, f"read {self._topic}", self._settings) from error
         except KafkaConnectionError as error:
             raise await unreachable(self._settings) from error
 
@@ -86,7 +87,7 @@ class Intake:
         try:
             found = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=BATCH)
         except REFUSALS as error:
-            raise not_permitted(error, f"read {topics.VERDICTS}", self._settings) from error
+            raise not_permitted(error, f"read {self._topic}", self._settings) from error
         return [
             (
                 self._ledger.register(at.topic, at.partition, self._generation, record.offset, (at, record.offset)),
@@ -97,7 +98,7 @@ class Intake:
         ]
 
     def finish(self, entry: Entry[Place]) -> None:
-        """Mark a verdict as done; what is committed is the finished prefix."""
+        """Mark a record as done; what is committed is the finished prefix."""
         self._ledger.finish(entry)
 
     async def commit(self) -> None:
@@ -113,7 +114,7 @@ class Intake:
         except (CommitFailedError, IllegalStateError) as error:  # the group has moved on: somebody gets them again
             log.info("not committed", why=type(error).__name__)
         except REFUSALS as error:
-            raise not_permitted(error, f"commit in group {self._settings.narrator_group}", self._settings) from error
+            raise not_permitted(error, f"commit in group {self._group}", self._settings) from error
         except KafkaError as error:
             log.warning("not committed", why=type(error).__name__)
             self._due = due | self._due
