@@ -1,4 +1,4 @@
-"""Verdicts to observations: what windows need of them, many in one record a tenant, so that one worker sees the whole of a tenant.
+"""Verdicts to observations: what windows need of them.
 
 Only the fields that windows use are read and checked; a full verdict costs five times as much.
 """
@@ -6,15 +6,12 @@ Only the fields that windows use are read and checked; a full verdict costs five
 import base64
 import binascii
 import math
-import struct
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Final, NamedTuple, Self
 
-import numpy as np
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 
@@ -22,31 +19,17 @@ from schemas.base import fault_list
 from schemas.errors import MessageInvalid, SchemaVersionUnknown
 from schemas.image_ref import Tenant
 from schemas.observations import (
-    ABSENT,
-    HAS_PROBS,
-    MAX_BATCH_REJECTS,
     MAX_CLASSES,
-    MAX_CODES,
-    NOVEL,
-    REJECTED,
-    SCORED,
     UNIT,
     Name,
-    ObservationBatch,
-    ObservedModel,
     ObservedReject,
 )
 from schemas.verdict import SCHEMA, SUM_TOLERANCE, UNKNOWN_GENERATOR, Unit, VerdictName
-from schemas.window import OVERALL
-from streams.drift.rows import VERDICTS, Rows, row_type
 from streams.drift.windows import Fate, fingerprint_of
 from streams.settings import DriftSettings
 
-MAX_BATCH_ROWS: Final = 1024
 EMBEDDING_BYTES: Final = 32
 MAX_KEY_BYTES: Final = 512
-_HEAD = struct.Struct("<QqBBBBH")
-_CODES: Final = {name: code for code, name in enumerate(VERDICTS)}
 
 
 class Oddity(StrEnum):
@@ -252,65 +235,3 @@ class EventTimes:
         if seen.event_ms < written_ms - self.max_past_ms:
             return Fate.TOO_FAR_BACK
         return None
-
-
-@dataclass(slots=True)
-class Gathering:
-    """Gathers observations, and gives them out by tenant and for all tenants together."""
-
-    _models: dict[SeenModel, int] = field(default_factory=dict)
-    _sources: dict[str, int] = field(default_factory=dict)
-    _heads: dict[str, list[tuple[bytes, bytes]]] = field(default_factory=lambda: defaultdict(list))
-    _rejects: dict[str, dict[int, ObservedReject]] = field(default_factory=lambda: defaultdict(dict))
-    _count: int = 0
-    _reject_count: int = 0
-
-    def __len__(self) -> int:
-        return self._count
-
-    def has_room_for(self, seen: Seen) -> bool:
-        """Whether another fits; when not, `batches` is to be taken and a new gathering begun."""
-        return (
-            self._count < MAX_BATCH_ROWS
-            and self._reject_count < MAX_BATCH_REJECTS
-            and (len(self._models) < MAX_CODES or seen.model in self._models)
-            and (len(self._sources) < MAX_CODES or seen.source is None or seen.source in self._sources)
-        )
-
-    def add(self, seen: Seen) -> None:
-        """Take in an observation."""
-        model = self._models.setdefault(seen.model, len(self._models))
-        source = 0 if seen.source is None else self._sources.setdefault(seen.source, len(self._sources)) + 1
-        flags = NOVEL * seen.is_novel | HAS_PROBS * bool(seen.probs) | SCORED * seen.is_scored
-        flags |= REJECTED * (seen.reject is not None)
-        confidence = ABSENT if seen.confidence is None else round(seen.confidence * UNIT)
-        head = _HEAD.pack(seen.fingerprint, seen.event_ms, _CODES[seen.verdict], source, model, flags, confidence)
-        self._heads[seen.tenant].append((head, struct.pack(f"<{len(seen.probs)}H", *seen.probs)))
-        self._count += 1
-        if seen.reject is not None:
-            self._rejects[seen.tenant][seen.fingerprint] = seen.reject
-            self._reject_count += 1
-
-    def batches(self) -> Iterator[ObservationBatch]:
-        """Yield one batch a tenant, then one of all of them; none where nothing was gathered."""
-        if not self._count:
-            return
-        width = max(len(model.classes) for model in self._models)
-        models = tuple(ObservedModel.model_construct(**model._asdict()) for model in self._models)
-        everything = []
-        for tenant, heads in self._heads.items():
-            packed = b"".join([part for head, probs in heads for part in (head, probs.ljust(2 * width, b"\0"))])
-            everything.append(packed)
-            yield self._batch(tenant, packed, models, width, self._rejects.get(tenant, {}))
-        rejects = {at: one for of_tenant in self._rejects.values() for at, one in of_tenant.items()}
-        yield self._batch(OVERALL, b"".join(everything), models, width, rejects)
-
-    def _batch(
-        self,
-        tenant: str,
-        packed: bytes,
-        models: tuple[ObservedModel, ...],
-        width: int,
-        rejects: dict[int, ObservedReject],
-    ) -> ObservationBatch:
-        return Rows(np.frombuffer(packed, row_type(width)), models, tuple(self._sources), rejects).to_message(tenant)

@@ -10,8 +10,9 @@ import structlog
 
 from schemas.errors import MessageRejected, SchemaVersionUnknown
 from schemas.observations import ObservationBatch
+from streams.drift.gathering import Gathering
 from streams.drift.metrics import DriftMetrics
-from streams.drift.observations import EventTimes, Gathering, Seen, observe
+from streams.drift.observations import EventTimes, Seen, observe
 from streams.settings import DriftSettings
 
 log = structlog.get_logger(__name__)

@@ -9,7 +9,8 @@ from schemas.errors import MessageRejected
 from schemas.incoming import Record
 from schemas.window import OVERALL, WindowSummary
 from streams.drift.aggregate import Aggregate, SampleSizes, aggregate_of
-from streams.drift.observations import EventTimes, Gathering, observe
+from streams.drift.gathering import Gathering
+from streams.drift.observations import EventTimes, observe
 from streams.drift.observing import written_at_ms
 from streams.drift.rows import Rows
 from streams.drift.specs import Specs

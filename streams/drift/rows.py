@@ -14,11 +14,9 @@ from numpy.typing import NDArray
 
 from schemas.errors import MessageInvalid
 from schemas.observations import (
-    ABSENT,
     HAS_PROBS,
     MAX_CODES,
     NOVEL,
-    UNIT,
     ObservationBatch,
     ObservedModel,
     ObservedReject,
@@ -158,6 +156,3 @@ def probabilities(rows: Rows, model: int) -> tuple[NDArray[np.float64], NDArray[
     table = rows.table[(rows.table["model"] == model) & (rows.table["flags"] & HAS_PROBS != 0)]
     probs = table["probs"][:, : len(rows.models[model].classes)].astype(np.float64)
     return probs / probs.sum(axis=1, keepdims=True), table["flags"] & NOVEL != 0
-
-
-__all__ = ["ABSENT", "EMPTY", "UNIT", "VERDICTS", "Rows", "fits", "joined", "probabilities", "row_type"]

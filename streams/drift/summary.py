@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from schemas.identity import outcome_id
+from schemas.observations import UNIT
 from schemas.window import DriftAlert, GeneratorCandidate, WindowSummary
 from streams.drift.answers import Answers
 from streams.drift.records import Closing
-from streams.drift.rows import UNIT, Rows, probabilities
+from streams.drift.rows import Rows, probabilities
 from streams.drift.windows import ClosedWindow
 
 DIGITS = 6

@@ -14,8 +14,9 @@ from schemas.shadow import Opinion
 from schemas.verdict import Verdict
 from schemas.window import OVERALL
 from streams.drift.aggregate import Aggregate, SampleSizes, aggregate_of
+from streams.drift.gathering import Gathering
 from streams.drift.judge import WindowJudge
-from streams.drift.observations import Gathering, observe
+from streams.drift.observations import observe
 from streams.drift.rows import Rows
 from streams.drift.specs import WindowSpec, parse_spec
 from streams.drift.windows import ClosedWindow

@@ -23,10 +23,10 @@ from support.observed import CLASSES, seen
 from schemas.observations import ObservationBatch
 from streams.drift.candidates import CandidateRules
 from streams.drift.episodes import EpisodeRules
+from streams.drift.gathering import Gathering
 from streams.drift.judge import WindowJudge
 from streams.drift.keeper import Arrival, Change, TenantLimits, WindowKeeper
 from streams.drift.metrics import DriftMetrics
-from streams.drift.observations import Gathering
 from streams.drift.profiles import Profiles
 from streams.drift.records import Closing
 from streams.drift.reference import FixedReferences, Reference

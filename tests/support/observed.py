@@ -4,7 +4,8 @@ from collections.abc import Iterable
 
 from schemas.observations import UNIT, ObservedReject
 from streams.drift.aggregate import SampleSizes
-from streams.drift.observations import Gathering, Seen, SeenModel
+from streams.drift.gathering import Gathering
+from streams.drift.observations import Seen, SeenModel
 from streams.drift.rows import EMPTY, Rows, joined
 from streams.drift.specs import parse_specs
 from streams.drift.windows import WindowRules, fingerprint_of

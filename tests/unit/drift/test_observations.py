@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from schemas.errors import MessageInvalid, MessageRejected, SchemaVersionUnknown
 from schemas.observations import ABSENT, HAS_PROBS, MAX_BATCH_REJECTS, NOVEL, REJECTED, SCORED, ObservationBatch
-from streams.drift.observations import EventTimes, Gathering, Oddity, SeenModel, observe
+from streams.drift.gathering import Gathering
+from streams.drift.observations import EventTimes, Oddity, SeenModel, observe
 from streams.drift.rows import Rows
 from streams.drift.windows import Fate, fingerprint_of
 
