@@ -22,7 +22,7 @@ CURRENT: Final = "current.json"
 MAX_REFERENCE_BYTES: Final = 256 * 1024
 SUM_TOLERANCE: Final = 1e-4
 
-VERSION_PATTERN: Final = r"^\d{8}T\d{6}Z-[0-9a-f]{8}$"
+VERSION_PATTERN: Final = r"^\d{8}T\d{9}Z-[0-9a-f]{8}$"  # to the millisecond
 ReferenceVersion = Annotated[str, StringConstraints(pattern=VERSION_PATTERN)]
 Share = Annotated[float, Field(ge=0, le=1)]
 

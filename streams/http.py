@@ -9,6 +9,8 @@ from prometheus_client.aiohttp import make_aiohttp_handler
 
 from schemas.errors import ConfigError
 
+LEAVE_S = 3.0  # aiohttp waits a minute for an answer that its reader does not take
+
 Check = Callable[[], Awaitable[str | None]]
 """Returns None when all is well, else what is wrong."""
 
@@ -34,7 +36,7 @@ class HealthServer:
         app.router.add_get("/metrics", make_aiohttp_handler(registry))
         for add in routes:
             add(app)
-        self._runner = web.AppRunner(app, access_log=None)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=LEAVE_S)
 
     @property
     def port(self) -> int:

@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaConnectionError, KafkaError
 
 from streams.broker_errors import REFUSALS, not_permitted, unreachable
+from streams.deadline import ends_within
 from streams.kafka_security import client_options
 from streams.ledger import Entry, Ledger
 from streams.lenient_headers import read_leniently
@@ -20,6 +21,7 @@ POLL_MS = 500
 BATCH = 256
 MAX_POLL_INTERVAL_S = 3600  # one who waits for the broker to take a record must not be thrown out of the group
 HEARTBEAT_S = 3.0
+LEAVE_S = 3.0
 
 Place = tuple[TopicPartition, int]  # and the offset
 
@@ -123,6 +125,17 @@ class Intake:
         """Leave the group."""
         if self._consumer is not None:
             await self._consumer.stop()
+
+    async def leave(self) -> None:
+        """Commit what is due and leave the group, each in bounded time. Raises nothing: what is not committed is delivered again.
+
+        A consumer that is left behind because its last commit was refused would keep its partitions, and nobody would read them.
+        """
+        for step in (self.commit, self.stop):
+            try:
+                await ends_within(step(), LEAVE_S)
+            except Exception as error:  # noqa: BLE001  # whatever it is, the next step is done
+                log.warning("not left in order", group=self._group, why=type(error).__name__)
 
     async def revoked(self, partitions: Iterable[TopicPartition]) -> None:
         """Commit what is finished of partitions that are being taken away, and forget the rest: somebody gets it."""

@@ -43,7 +43,7 @@ class Order:
 
     seed: int = 7
     scenes: int = 160
-    calibration_scenes: int = 40
+    calibration_scenes: int = 120  # a profile of fewer than 100 images a class leaves windows unguarded
     test_scenes: int = 60
     held_out_scenes: int = 30  # of each split of unseen things
 

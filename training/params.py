@@ -123,7 +123,7 @@ class CalibrateParams(Section):
 
     seed: int = 7  # of the draws of `condition`, and of the training images that the open set is fitted on
     condition: str = "laundered"
-    real_logit_shift: bool = False
+    real_logit_shift: bool = True  # without it windows corrected for prevalence lean to `real` (DECISIONS.md)
     false_positive_rate: Share = 0.05  # of real photographs called ai_generated
     false_negative_rate: Share = 0.05  # of generated images called real
     false_rejection_rate: Share = 0.05  # of images of known classes called novel

@@ -27,8 +27,10 @@ def fit_temperature(rows: Rows, labels: Ints, shift: Floats | float = 0.0) -> fl
 def fit_temperature_and_shift(rows: Rows, labels: Ints, real: int) -> tuple[float, float]:
     """Return the temperature and the shift of `real`'s logit (after the division) that together have the least NLL.
 
-    The shift corrects a lean to `real` or from it (Your detector can secretly achieve SOTA, if calibrated, 2026); it also moves with
-    the share of photographs in the calibration split, so that split should be like production.
+    The shift corrects a lean to `real` or from it (Your detector can secretly achieve SOTA, if calibrated, 2026), which a temperature
+    cannot, and which shares corrected for prevalence are most sensitive to (Alexandari et al. 2020, "Maximum Likelihood with Bias-Corrected
+    Calibration is Hard-To-Beat at Label Shift Adaptation"). It goes with the share of photographs in the calibration split: what
+    the probabilities are for is that mix, which the checkpoint's profile states.
     """
     unit = np.zeros(rows.logits.shape[1])
     unit[real] = 1

@@ -5,19 +5,16 @@ Whatever the broker does, it only waits: a companion's faults are no business of
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Final
 
 import structlog
 
 from schemas.errors import DeepTraceError
-from streams.deadline import ends_within
 from streams.intake import Intake
 from streams.settings import KafkaSettings
 
 FIRST_WAIT_S: Final = 1.0
 LAST_WAIT_S: Final = 60.0
-LEAVE_S: Final = 5.0
 
 log = structlog.get_logger(__name__)
 
@@ -56,8 +53,7 @@ class Following:
             except Exception as error:  # noqa: BLE001  # the windows go on whatever this is
                 self._say(error, wait_s)
             finally:
-                with suppress(Exception):
-                    await ends_within(_left(intake), LEAVE_S)
+                await intake.leave()
             await asyncio.sleep(wait_s)
             wait_s = min(2 * wait_s, LAST_WAIT_S)
 
@@ -85,8 +81,3 @@ def one_by_one(handle: Callable[[bytes | None], Awaitable[None]]) -> Work:
                 await intake.commit()
 
     return work
-
-
-async def _left(intake: Intake) -> None:
-    await intake.commit()
-    await intake.stop()

@@ -155,7 +155,8 @@ def _versioned(reference: DriftReference) -> DriftReference:
 
 
 def _version(made: datetime, content: str) -> str:
-    return f"{made.astimezone(UTC):%Y%m%dT%H%M%SZ}-{(content or '0' * 8)[:8]}"
+    made = made.astimezone(UTC)
+    return f"{made:%Y%m%dT%H%M%S}{made.microsecond // 1000:03}Z-{(content or '0' * 8)[:8]}"
 
 
 def _whole(shares: dict[str, float]) -> dict[str, float]:

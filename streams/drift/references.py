@@ -12,7 +12,7 @@ from typing import Final, Self
 
 import structlog
 
-from schemas.errors import DeepTraceError
+from schemas.errors import DeepTraceError, StoreUnavailable
 from schemas.reference import DriftReference
 from schemas.window import OVERALL
 from streams.connecting import connect_drift
@@ -24,6 +24,8 @@ from streams.settings import Settings
 FIRST_LOOK_S: Final = 10.0
 """How long `start` waits for the first answer of the store: windows that close without a reference are never compared later."""
 MAX_TENANTS: Final = 10_000
+MAX_FAILED: Final = 3
+"""Where the store hangs each reference costs its deadline: after so many the rest waits for the next look, and a stop is not held up by thousands."""
 
 log = structlog.get_logger(__name__)
 
@@ -136,20 +138,20 @@ class StoredReferences:
 
 def _read(shelf: ReferenceShelf, known: Mapping[str, Held]) -> tuple[dict[str, Held], list[DeepTraceError]]:
     """Return what is in use now, reading only what changed, and what could not be read: there the known one stays."""
-    held: dict[str, Held] = {}
+    marks = sorted(shelf.in_use(), key=lambda mark: (mark.tenant != OVERALL, mark.tenant))[:MAX_TENANTS]
+    held = {mark.tenant: known[mark.tenant] for mark in marks if mark.tenant in known}
     failed: list[DeepTraceError] = []
-    marks = sorted(shelf.in_use(), key=lambda mark: (mark.tenant != OVERALL, mark.tenant))
-    for mark in marks[:MAX_TENANTS]:
-        before = known.get(mark.tenant)
-        if before is not None and before.mark == mark.mark:
-            held[mark.tenant] = before
+    for mark in marks:
+        if mark.tenant in held and held[mark.tenant].mark == mark.mark:
             continue
         try:
             held[mark.tenant] = Held(mark.mark, reference_of(shelf.current(mark.tenant)))
+        except StoreUnavailable as error:
+            failed.append(error)
+            if len(failed) >= MAX_FAILED:
+                break
         except DeepTraceError as error:
             failed.append(error)
-            if before is not None:
-                held[mark.tenant] = before
     return held, failed
 
 

@@ -46,6 +46,7 @@ class Joiner:
         self._settings = settings
         self._metrics = metrics
         self._on_ready = on_ready
+        self._under_way = 0
         self._objects = Objects(connect_outcomes(settings.store), settings.store)
         self._outcomes = Outcomes(
             self._objects,
@@ -87,15 +88,20 @@ class Joiner:
 
     async def _take_in(self, tasks: asyncio.TaskGroup) -> None:
         while True:
-            self._metrics.unfinished.set(self._intake.unfinished)
-            if self._intake.unfinished >= MOST_UNFINISHED:
+            self._metrics.unfinished.set(self._under_way)
+            # Not what the intake has unfinished: of partitions that were taken away some may still wait for the store.
+            if self._under_way >= MOST_UNFINISHED:
                 await asyncio.sleep(COMMIT_S)
                 continue
             for entry, record in await self._intake.batch():
+                self._under_way += 1
                 tasks.create_task(self._handle(entry, record))
 
     async def _handle(self, entry: Entry[Place], record: Any) -> None:
-        result = await self._result(record)
+        try:
+            result = await self._result(record)
+        finally:
+            self._under_way -= 1
         self._metrics.labels.labels(result).inc()
         self._intake.finish(entry)
 
@@ -141,10 +147,11 @@ class Joiner:
             await self._intake.commit()
 
     async def _leave(self) -> None:
-        await ends_within(self._intake.commit(), LEAVE_S)
-        await ends_within(self._intake.stop(), LEAVE_S)
-        await self._producer.stop()
-        await ends_within(asyncio.to_thread(self._objects.close), LEAVE_S)
+        await self._intake.leave()
+        try:
+            await self._producer.stop()
+        finally:
+            await ends_within(asyncio.to_thread(self._objects.close), LEAVE_S)
 
     def _is_down(self, error: Exception) -> bool:
         if not isinstance(error, DependencyDown):

@@ -1,6 +1,6 @@
 """A label and the settled outcome it is about: read strictly, held against each other, joined to one record. Pure."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
 
 import orjson
@@ -98,6 +98,7 @@ def _written(headers: Headers) -> datetime | None:
     """Return the time of the verdict's event: of the record that the reference came in, where the producer gave none."""
     text = dict(headers).get("ce_time")
     try:
-        return None if text is None else datetime.fromisoformat(text.decode())
-    except ValueError:
+        moment = None if text is None else datetime.fromisoformat(text.decode())
+        return None if moment is None or moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
         return None

@@ -174,6 +174,7 @@ class Feed:
 
     def _take_candidate(self, candidate: GeneratorCandidate) -> bool:
         name = candidate.candidate_id[:64]
+        _dumped(candidate_json(candidate, ()))  # raises here what would end each answer: a number beyond 64 bits
         if name in self.candidates and self.candidates[name][1] == candidate:
             return False
         self.candidates[name] = (self.revision + 1, candidate)

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
+
 from schemas.errors import MessageInvalid
 from schemas.verdict import Verdict
 from streams.ops.shown import verdict_json
@@ -50,8 +52,11 @@ class LatestVerdicts:
     def _verdict(self, one: _Kept) -> Verdict | None:
         if one.number not in self._read:
             try:
-                self._read[one.number] = Verdict.from_bytes(one.value)
-            except MessageInvalid:
+                verdict = Verdict.from_bytes(one.value)
+                # a number beyond 64 bits would end each answer
+                orjson.dumps(verdict_json(verdict, one.at_ms, None, None))
+                self._read[one.number] = verdict
+            except (MessageInvalid, TypeError):
                 self._read[one.number] = None
         return self._read[one.number]
 

@@ -56,6 +56,7 @@ class Pictures:
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._waiting = 0
         self._pool: DecodePool | None = None
+        self._starting = asyncio.Lock()
         self._kept: OrderedDict[Place, bytes] = OrderedDict()
         self._allowance = _AT_A_STROKE
         self._allowed_at = clock()
@@ -92,8 +93,9 @@ class Pictures:
     async def close(self) -> None:
         """End the decoder, the threads and the connections."""
         self._threads.shutdown(wait=False, cancel_futures=True)
-        if self._pool is not None:
-            await asyncio.to_thread(self._pool.close)
+        async with self._starting:  # one that is just being started is ended, too
+            if self._pool is not None:
+                await asyncio.to_thread(self._pool.close)
         await asyncio.to_thread(self._store.close)
 
     async def _make(self, place: Place) -> bytes:
@@ -109,8 +111,9 @@ class Pictures:
                 deadline_s=FETCH_S,
             ),
         )
-        if self._pool is None:
-            self._pool = await loop.run_in_executor(self._threads, self._start_decoder)
+        async with self._starting:  # pictures are asked for together, and of two decoders one would never be ended
+            if self._pool is None:
+                self._pool = await loop.run_in_executor(self._threads, self._start_decoder)
         pixels = await self._pool.decode(stored.data, seed=b"ops")
         return await loop.run_in_executor(self._threads, lambda: _encode(pixels.thumb))
 

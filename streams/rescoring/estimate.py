@@ -30,7 +30,7 @@ async def estimate(settings: KafkaSettings, spans: Spans, selection: Selection) 
     found = Estimate()
     starts = {number: begin for number, (begin, end) in spans.items() if begin < end}
     async for record in read_topics(settings, [topics.VERDICTS], starts=starts):
-        if record.offset >= spans[record.partition][1]:
+        if record.offset >= spans.get(record.partition, (0, 0))[1]:  # the topic may have got more partitions since
             continue
         try:
             verdict = Verdict.from_bytes(record.value or b"")

@@ -22,6 +22,8 @@ class FakeSlack:
     def __init__(self, *answers: Answer) -> None:
         self.answers = list(answers)
         self.bodies: list[dict[str, object]] = []
+        self.accepted: list[str] = []
+        """The texts that were answered with 200."""
         app = web.Application()
         app.router.add_post("/services/T000/B000/secret", self._take)
         self._runner = web.AppRunner(app, access_log=None)
@@ -46,6 +48,9 @@ class FakeSlack:
         await self._runner.cleanup()
 
     async def _take(self, request: web.Request) -> web.Response:
-        self.bodies.append(await request.json())
+        body = await request.json()
         answer = self.answers.pop(0) if self.answers else OK
+        self.bodies.append(body)
+        if answer.status == OK.status:
+            self.accepted.append(str(body["text"]))
         return web.Response(status=answer.status, headers=answer.headers, text="ok" if answer == OK else "no")

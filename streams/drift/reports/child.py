@@ -5,9 +5,11 @@ Started by `multiprocessing` with `spawn`; it ends when its pipe does, so also w
 
 import html
 import os
+import re
 import signal
 import warnings
 from collections.abc import Iterator, Mapping
+from itertools import repeat
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -18,6 +20,7 @@ from streams.drift.reports.content import Content, Rendered
 SOURCE = "predicted_source"
 CONFIDENCE = "confidence"
 OTHER_METHODS = ("psi", "jensenshannon")
+_MARKUP = re.compile(r"[<>&\"'`\x00-\x1f\x7f]")
 READING = "kl_div is KL(reference || current) in nats, over raw argmax counts; where a class is missing on one side, Evidently takes its share as 0.0001."
 
 
@@ -73,9 +76,18 @@ def render(content: Content) -> Rendered:
     )
 
 
+def harmless(name: str) -> str:
+    """Return a class as the page may hold it: Evidently writes names into its scripts as they come, and a verdict may name any.
+
+    >>> harmless("stable-diffusion xl 1.0"), harmless("</script><b>")
+    ('stable-diffusion xl 1.0', '?/script??b?')
+    """
+    return _MARKUP.sub("?", name)
+
+
 def _rows(counts: Mapping[str, int]) -> Iterator[str]:
     for name, count in counts.items():
-        yield from (name for _ in range(count))
+        yield from repeat(harmless(name), count)
 
 
 def _middles(histogram: tuple[int, ...]) -> Iterator[float]:

@@ -17,7 +17,7 @@ from aiohttp import web
 
 from schemas import topics
 from schemas.base import rfc3339
-from schemas.errors import DeepTraceError, DependencyDown, MessageInvalid, ReferenceMissing, ReportFailed
+from schemas.errors import BucketMissing, DeepTraceError, DependencyDown, MessageInvalid, ReferenceMissing, ReportFailed
 from schemas.window import OVERALL, WindowSummary
 from storage.store import ObjectStore
 from streams.drift.following import Following, one_by_one
@@ -115,11 +115,14 @@ class ReportWriter:
             return False
         if summary.tenant == OVERALL:
             return True
-        try:
-            return await self._in_thread(lambda: self._shelf.current_version(summary.tenant)) is not None
-        except DeepTraceError as error:
-            log.warning("no report", window_id=summary.window_id, code=error.code, why=error.why)
-            return False
+        while True:
+            try:
+                return await self._in_thread(lambda: self._shelf.current_version(summary.tenant)) is not None
+            except (DependencyDown, BucketMissing) as error:
+                await self._wait_for_store(summary, error)
+            except DeepTraceError as error:
+                log.warning("no report", window_id=summary.window_id, code=error.code, why=error.why)
+                return False
 
     async def _write(self, summary: WindowSummary) -> str:
         """Return what became of it: `written`, or a code."""
@@ -141,12 +144,15 @@ class ReportWriter:
             try:
                 await self._in_thread(lambda: put_report(self._store, place, rendered))
             except DependencyDown as error:
-                log.warning("report waits for the store", window_id=summary.window_id, why=str(error))
-                self._metrics.reports.labels("waiting").inc()
-                await asyncio.sleep(self._store_wait_s)
+                await self._wait_for_store(summary, error)
             else:
                 log.info("report written", window_id=summary.window_id, key=place.key)
                 return "written"
+
+    async def _wait_for_store(self, summary: WindowSummary, error: DeepTraceError) -> None:
+        log.warning("report waits for the store", window_id=summary.window_id, why=str(error))
+        self._metrics.reports.labels("waiting").inc()
+        await asyncio.sleep(self._store_wait_s)
 
     def _content(self, summary: WindowSummary) -> Content:
         return content_of(

@@ -27,6 +27,11 @@ function renderVerdicts() {
   let before = rows.firstElementChild;
   for (const v of latest) {
     let row = verdictRows.get(v.id);
+    if (row && tokenIsOld(row, v)) {
+      if (row === before) before = row.nextElementSibling;
+      row.remove();
+      row = null;
+    }
     if (!row) verdictRows.set(v.id, row = verdictRow(v));
     if (row === before) before = row.nextElementSibling;
     else rows.insertBefore(row, before);
@@ -37,15 +42,20 @@ function renderVerdicts() {
   more.textContent = `Show all ${latest.length}`;
 }
 
+// A picture that was not loaded yet, being out of sight, cannot be once its token has expired.
+function tokenIsOld(row, v) {
+  return row.dataset.token !== String(v.picture) && [...row.querySelectorAll("img")].some((image) => !image.complete || !image.naturalWidth);
+}
+
 function picture(kind, token, alt) {
   return el("img", { class: "thumb", src: `/api/${kind}/${token}`, alt, loading: "lazy", decoding: "async", width: 52, height: 52 });
 }
 
 function verdictRow(v) {
   const [word, kind] = VERDICT_WORDS[v.verdict] || [plain(v.verdict), "none"];
-  const look = (image, name) => el("button", { class: "look", type: "button", "aria-label": name, on: { click: () => closeUp(v) } }, image);
+  const look = (image, name) => el("button", { class: "look", type: "button", "aria-label": name, on: { click: () => closeUp(seen.verdicts.get(v.id) || v) } }, image);
   const cell = (value, kindOf) => el("td", { role: "cell", class: kindOf || null }, value);
-  return el("tr", { role: "row" },
+  return el("tr", { role: "row", "data-token": v.picture ?? "null" },
     cell(v.picture ? look(picture("thumbnail", v.picture, ""), `Details of ${v.image}`) : el("span", { class: "nothing" }, "–"), "p1"),
     cell(v.overlay ? look(picture("overlay", v.overlay, ""), `Overlay of ${v.image}`) : el("span", { class: "nothing" }, "–"), "p2"),
     el("th", { scope: "row", role: "rowheader", class: "long w" }, v.image, v.tenant !== meta.tenant ? el("span", { class: "quiet" }, ` ${v.tenant}`) : null),

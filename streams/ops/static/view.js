@@ -1,7 +1,7 @@
 // What is looked at, what is known of it, and how that is kept up to date: one snapshot, then changes by server-sent events.
 
 const RANGES = { "1h": 3600000, "6h": 21600000, "24h": 86400000 };
-const ANEW_MS = 600000; // a fresh snapshot now and then: tokens of pictures expire, and what is old should go
+const ANEW_MS = 240000; // a fresh snapshot now and then: tokens of pictures hold for five minutes at least, and what is old should go
 const AGAIN_MS = 5000;
 
 const view = { tenant: "*", window: "", range: "6h", from: null, to: null };

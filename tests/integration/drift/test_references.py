@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from schemas import topics
 from schemas.base import Message, rfc3339
+from schemas.errors import ObjectNotFound
 from schemas.window import DriftAlert, WindowSummary
 from streams.cli.main import app
 from streams.connecting import connect_drift
@@ -85,6 +86,16 @@ class Service:
         done = CliRunner().invoke(app, [*arguments], env=self.env)
         assert done.exit_code == code, done.output
         return done.stdout
+
+    def has(self, key: str) -> bool:
+        """Whether the drift bucket has such an object."""
+        store = connect_drift(self.settings.store)
+        try:
+            return store.head(BUCKET, key).size_bytes > 0
+        except ObjectNotFound:
+            return False
+        finally:
+            store.close()
 
     async def committed(self, group: str, topic: str) -> int:
         """Return how many records of the topic a group is done with."""
@@ -205,11 +216,13 @@ async def test_slack_is_told_once_of_each_alert_through_limits_and_errors(servic
         await service.publish(topics.DRIFT_ALERTS, raised, raised, resolved)
         await teller.start()
         try:
-            await until(lambda: len(slack.bodies) == 4, what="two messages, one of them asked for three times")
+            await until(lambda: sum(service.tenant in text for text in slack.accepted) == 2, what="two messages")
         finally:
             await teller.stop()
-    assert "*Drift* of tenant" in slack.texts[2]
-    assert "*Drift is over* of tenant" in slack.texts[3]
+    told = [text for text in slack.accepted if service.tenant in text]  # other tests of the session raise alerts, too
+    assert "*Drift* of tenant" in told[0]
+    assert "*Drift is over* of tenant" in told[1]
+    assert len(slack.bodies) == len(slack.accepted) + 2
     assert await service.committed(service.kafka.notices_group, topics.DRIFT_ALERTS) >= 3
 
 
@@ -249,11 +262,7 @@ async def test_the_worker_puts_the_report_of_an_alert_where_the_alert_says(servi
     await service.publish(topics.WINDOWS, window)
     await writer.start()
     try:
-        await until(lambda: metrics.reports.labels("written")._value.get() >= 1, what="a report")
+        await until(lambda: service.has(f"reports/{service.tenant}/{window.window_id}.html"), what="the report")
     finally:
         await writer.stop()
-    store = connect_drift(service.settings.store)
-    try:
-        assert store.head(BUCKET, f"reports/{service.tenant}/{window.window_id}.html").size_bytes > 0
-    finally:
-        store.close()
+    assert metrics.reports.labels("written")._value.get() >= 1

@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(1200)]  # MinIO may h
 
 SECRET = "a-secret-of-the-test"
 MADE = datetime(2026, 11, 25, 3, 30, tzinfo=UTC)
-VERSION = "20261125T033000Z-aaaaaaaa"
+VERSION = "20261125T033000000Z-aaaaaaaa"
 REFERENCE = DriftReference(
     version=VERSION,
     tenant="acme",

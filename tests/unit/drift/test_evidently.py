@@ -85,6 +85,13 @@ def test_the_page_needs_no_network_and_says_what_it_is_about(renderer):
     assert orjson.loads(found.json)["about"]["window_id"] == "w&1"
 
 
+def test_a_class_is_no_markup(renderer):
+    """Evidently writes names into its scripts as they are; whoever writes verdicts names the classes."""
+    page = rendered(renderer, {"real": 9}, {"real": 8, "</script><script>alert(1)</script>": 1}).html.decode()
+    assert "script>alert" not in page
+    assert "?/script??script?alert(1)?/script?" in page
+
+
 def test_confidence_is_compared_where_both_have_it(renderer):
     """A fourth figure, on the middles of ten bins."""
     found = rendered(

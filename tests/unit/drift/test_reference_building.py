@@ -18,7 +18,7 @@ CARD = {
 }
 
 
-def build(*summaries, min_images=100, note="") -> DriftReference:
+def build(*summaries, min_images=100, note="", made=MADE) -> DriftReference:
     pool = Pool()
     for summary in summaries:
         pool.take(summary)
@@ -29,7 +29,7 @@ def build(*summaries, min_images=100, note="") -> DriftReference:
         since=NOON,
         until=NOON + timedelta(hours=2),
         min_images=min_images,
-        made=MADE,
+        made=made,
         note=note,
     )
 
@@ -43,7 +43,7 @@ def test_a_reference_of_windows():
         closed({"real": 100}, hour=1, divergences=drifted("drifting", "e")),
         note="calm",
     )
-    assert made.version.startswith("20261125T033000Z-")
+    assert made.version.startswith("20261125T033000000Z-")
     assert made.shares == {"flux": 0.2, "real": 0.8}
     assert made.corrected == {"flux": 0.02, "real": 0.98}
     assert (made.images, made.corrected_images) == (200, 100)
@@ -51,6 +51,16 @@ def test_a_reference_of_windows():
     assert made.confidence_histogram == (0,) * 9 + (100,)
     assert said_of(made.source) == "2 windows of 1h, 2026-11-20T12:00Z to 2026-11-20T14:00Z"
     assert DriftReference.from_bytes(made.to_bytes()) == made
+
+
+def test_versions_of_one_second_are_in_the_order_in_which_they_were_made():
+    """The history and "the oldest first" go by the name."""
+    first, second = (
+        build(closed({"real": 200}), made=MADE + timedelta(milliseconds=later), note=note)
+        for later, note in ((5, "first"), (70, "second"))
+    )
+    assert first.version.startswith("20261125T033000005Z-")
+    assert sorted([second.version, first.version]) == [first.version, second.version]
 
 
 def test_shares_are_rounded_and_still_sum_to_one():

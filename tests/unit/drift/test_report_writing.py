@@ -17,7 +17,7 @@ from streams.settings import DriftSettings, Settings
 
 BUCKET = "deeptrace-drift"
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
-VERSION = "20261120T000000Z-aaaaaaaa"
+VERSION = "20261120T000000000Z-aaaaaaaa"
 NORMAL = {"real": 0.9, "flux": 0.1}
 COUNTS = {"real": 50, "flux": 50}
 
@@ -132,3 +132,15 @@ async def test_while_the_store_is_away_the_report_waits(world):
     await task
     assert len(world.written()) == 2
     assert world.count("written") == 1
+
+
+async def test_the_day_of_a_tenant_waits_for_the_store_too(world):
+    """Whether the tenant has a reference of its own is not known before; its report is not lost over that."""
+    shelf = ReferenceShelf(world.store, BUCKET)
+    shelf.use(CurrentReference(tenant="acme", version=VERSION, set_at=NOW))
+    with world.store.outage():
+        task = asyncio.create_task(world.take(day("acme")))
+        while world.count("waiting") == 0:
+            await asyncio.sleep(0.01)
+    await task
+    assert {key.split("/")[1] for key in world.written()} == {"acme"}

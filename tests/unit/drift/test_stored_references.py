@@ -15,7 +15,7 @@ from streams.settings import DriftSettings, Settings
 
 BUCKET = "drift"
 MADE = datetime(2026, 11, 25, 3, 30, tzinfo=UTC)
-ONE, TWO = "20261125T033000Z-aaaaaaaa", "20261126T033000Z-bbbbbbbb"
+ONE, TWO = "20261125T033000000Z-aaaaaaaa", "20261126T033000000Z-bbbbbbbb"
 
 
 def reference(version: str = ONE, tenant: str = "*", real: float = 0.75) -> DriftReference:
@@ -167,6 +167,27 @@ async def test_a_reference_that_cannot_be_read_changes_nothing_else(known, shelf
     assert known.of("acme").version == ONE
     assert known.of("other").version == TWO
     assert known._metrics.reference_reads.labels("reference_corrupt")._value.get() == 1
+
+
+class Hangs(MemoryStore):
+    """Lists objects and gives none, as a store that hangs in the middle of a look; counts how often it was asked."""
+
+    asked = 0
+
+    def get(self, *_, **__):
+        """Answer as after the deadline."""
+        self.asked += 1
+        raise StoreUnavailable("no answer in time")
+
+
+async def test_a_store_that_hangs_is_not_asked_for_every_tenant():
+    """Each would cost its deadline, hours of a thread that the worker's end waits for."""
+    memory = Hangs([BUCKET])
+    for number in range(50):
+        current = CurrentReference(tenant=f"t{number}", version=ONE, set_at=MADE)
+        memory.put(BUCKET, f"references/t{number}/current.json", current.to_bytes(), content_type="", deadline_s=1)
+    await StoredReferences(None, ReferenceShelf(memory, BUCKET), refresh_s=60, metrics=DriftMetrics()).look()
+    assert memory.asked == 3
 
 
 async def test_a_tenant_whose_choice_is_deleted_has_that_of_all(known, shelf, memory):

@@ -2,6 +2,7 @@
 
 import json
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -99,6 +100,14 @@ def test_the_event_time_is_the_verdicts_own_where_it_has_one():
     source = SourceRecord(topic="t", partition=0, offset=0, event_time="2026-11-20T00:00:00Z", format="native")
     joined = join(label(), verdict_outcome(verdict(source=source), RECORD))
     assert joined.event_time.day == 20
+
+
+@pytest.mark.parametrize("written", [b"2026-11-25T12:00:00", b"0001-01-01T00:00:00+05:00", b"soon", b"\xff"])
+def test_an_event_time_that_is_none_is_not_taken(written):
+    """Without a zone, before the year 1, or no time: the label's own stands in, and the join goes on."""
+    outcome = verdict_outcome(verdict(), RECORD)
+    headers = tuple((name, written if name == "ce_time" else value) for name, value in outcome.headers)
+    assert join(label(), replace(outcome, headers=headers)).event_time == label().labelled_at
 
 
 @pytest.mark.parametrize(

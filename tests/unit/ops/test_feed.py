@@ -206,6 +206,21 @@ def test_a_candidate_offers_its_exemplars() -> None:
     assert list(feed.alerts) == []
 
 
+def test_numbers_that_no_answer_can_hold_cost_their_record_only() -> None:
+    """JSON knows numbers of any length and answers only those of 64 bits: the page goes on without such a candidate or verdict."""
+    feed = a_feed()
+    candidate = GeneratorCandidate(
+        candidate_id="c", window_id="w", tenant="acme", start=NOW, end=NOW, window="1h", images=10**30, rejected=1,
+        cohesion=0.9, model_version="m",
+    )  # fmt: skip
+    feed.take(sample.record(topics.DRIFT_ALERTS, candidate.model_dump_json(by_alias=True).encode(), NOW))
+    assert (feed.candidates, feed.unreadable[topics.DRIFT_ALERTS]) == ({}, 1)
+    wide = verdict(1).to_bytes().replace(b'"width":640', b'"width":' + b"9" * 30)
+    feed.take(sample.record(topics.VERDICTS, wide, NOW))
+    feed.take(sample.record(topics.VERDICTS, verdict(2).to_bytes(), NOW))
+    assert [one["image"] for one in feed.latest.shown(after=0, offer=offered)] == ["image-2"]
+
+
 def test_the_broker_that_is_away_is_said_with_the_last_news() -> None:
     """A fault keeps the time of the last answer and the time at which it began; an answer takes both away."""
     feed = a_feed()

@@ -1,6 +1,8 @@
 """Small pictures: of allowed places only, decoded in a process of their own, and not too many at once."""
 
+import asyncio
 import io
+import threading
 
 import pytest
 from PIL import Image
@@ -72,6 +74,18 @@ async def test_places_of_others_are_refused(pictures: Pictures, place: Place) ->
     """A verdict is a record on a topic and may name any bucket; only images and our overlays are shown."""
     with pytest.raises(BucketForbidden):
         await pictures.small(place)
+
+
+async def test_pictures_that_are_asked_for_together_share_one_decoder(store: MemoryStore) -> None:
+    """A page asks for many at once; a second decoder would never be ended."""
+    store.put(IMAGES, "b.jpg", sample.some_picture(2, side=300), content_type="image/jpeg", deadline_s=1)
+    before = {thread for thread in threading.enumerate() if thread.name.startswith("decoder")}
+    made = Pictures(store, Settings())
+    await asyncio.gather(*(made.small(Place("image", IMAGES, key)) for key in ("a.jpg", "b.jpg")))
+    decoders = {thread for thread in threading.enumerate() if thread.name.startswith("decoder")} - before
+    assert len(decoders) == 1
+    await made.close()
+    assert not any(thread.is_alive() for thread in decoders)
 
 
 async def test_what_is_no_picture_is_refused_by_the_decoder(pictures: Pictures) -> None:
