@@ -21,6 +21,10 @@ MAX_ROWS: Final = 2048
 MAX_CODES: Final = 255
 MAX_CLASSES: Final = 32
 MAX_BATCH_REJECTS: Final = 256
+MAX_NAME_BYTES: Final = 128
+"""Of a name as JSON writes it: an escaped character has six bytes."""
+MAX_DICTIONARY_BYTES: Final = 256 * 1024
+"""Of the models and sources that one record names; a record must stay well under 1 MiB."""
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 Fingerprint = Annotated[int, Field(ge=0, le=(1 << 64) - 1)]

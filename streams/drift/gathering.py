@@ -13,6 +13,7 @@ from schemas.observations import (
     HAS_PROBS,
     MAX_BATCH_REJECTS,
     MAX_CODES,
+    MAX_DICTIONARY_BYTES,
     NOVEL,
     REJECTED,
     SCORED,
@@ -23,7 +24,7 @@ from schemas.observations import (
 )
 from schemas.window import OVERALL
 from streams.drift.observations import Seen, SeenModel
-from streams.drift.rows import VERDICTS, Rows, row_type
+from streams.drift.rows import VERDICTS, Rows, model_bytes, name_bytes, row_type
 
 MAX_BATCH_ROWS: Final = 1024
 _HEAD: Final = struct.Struct("<QqBBBBH")
@@ -40,6 +41,7 @@ class Gathering:
     _rejects: dict[str, dict[int, ObservedReject]] = field(default_factory=lambda: defaultdict(dict))
     _count: int = 0
     _reject_count: int = 0
+    _dictionary_bytes: int = 0
 
     def __len__(self) -> int:
         return self._count
@@ -51,10 +53,12 @@ class Gathering:
             and self._reject_count < MAX_BATCH_REJECTS
             and (len(self._models) < MAX_CODES or seen.model in self._models)
             and (len(self._sources) < MAX_CODES or seen.source is None or seen.source in self._sources)
+            and (not self._count or self._dictionary_bytes + self._bytes_more(seen) <= MAX_DICTIONARY_BYTES)
         )
 
     def add(self, seen: Seen) -> None:
         """Take in an observation."""
+        self._dictionary_bytes += self._bytes_more(seen)
         model = self._models.setdefault(seen.model, len(self._models))
         source = 0 if seen.source is None else self._sources.setdefault(seen.source, len(self._sources)) + 1
         flags = NOVEL * seen.is_novel | HAS_PROBS * bool(seen.probs) | SCORED * seen.is_scored
@@ -66,6 +70,10 @@ class Gathering:
         if seen.reject is not None:
             self._rejects[seen.tenant][seen.fingerprint] = seen.reject
             self._reject_count += 1
+
+    def _bytes_more(self, seen: Seen) -> int:
+        more = 0 if seen.model in self._models else model_bytes(seen.model)
+        return more + (0 if seen.source is None or seen.source in self._sources else name_bytes(seen.source))
 
     def batches(self) -> Iterator[ObservationBatch]:
         """Yield one batch a tenant, then one of all of them; none where nothing was gathered."""

@@ -49,12 +49,14 @@ class WindowJudge:
         reference = self.references.of(tenant)
         summary = counted(tenant, closed)
         try:
-            return self._weighed(summary, closed, reference, memory)
+            words, remembered = self._weighed(summary, closed, reference, memory)
+            words.require_readable()
         except Exception:
             log.exception(
                 "the statistics of a window failed", tenant=tenant, window=summary.window, start=summary.start
             )
             return Words(summary), memory
+        return words, remembered
 
     def _weighed(
         self, summary: WindowSummary, closed: ClosedWindow, reference: Reference | None, memory: Memory

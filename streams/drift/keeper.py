@@ -231,7 +231,8 @@ class WindowKeeper:
         """Close what is due, in rounds whose words fit into the tenants' records."""
         while holdings:
             for holding in holdings:
-                holding.windows.close_due(now_ms)
+                if not holding.outbox:  # what is yet to be said since before a crash would lie in one record with more
+                    holding.windows.close_due(now_ms)
             closing = [one for one in holdings if one.outbox or one.windows.closed or one.windows.merging]
             await self._say(closing)
             holdings = [one for one in closing if one.windows.has_due(now_ms)]

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Annotated, Any, Final, NamedTuple, Self
 
 import orjson
@@ -20,16 +21,22 @@ from schemas.errors import MessageInvalid, SchemaVersionUnknown
 from schemas.image_ref import Tenant
 from schemas.observations import (
     MAX_CLASSES,
+    MAX_NAME_BYTES,
     UNIT,
     Name,
     ObservedReject,
 )
 from schemas.verdict import SCHEMA, SUM_TOLERANCE, UNKNOWN_GENERATOR, Unit, VerdictName
+from streams.drift.rows import name_bytes
 from streams.drift.windows import Fate, fingerprint_of
 from streams.settings import DriftSettings
 
 EMBEDDING_BYTES: Final = 32
 MAX_KEY_BYTES: Final = 512
+MAX_BYTES: Final = 64 * 1024
+"""A verdict of ours has some 8 KiB; to say what is wrong with a large one would hold up the event loop."""
+LEAST_PRIOR: Final = 1e-6
+"""A probability divided by less than that says nothing any more, and by far less it is no number."""
 
 
 class Oddity(StrEnum):
@@ -53,8 +60,8 @@ class _Object(_Part):
 class _Model(_Part):
     version: Name
     calibration_id: Name
-    classes: Annotated[tuple[Name, ...], Field(min_length=1, max_length=MAX_CLASSES)]
-    prior: tuple[Unit, ...] | None = None
+    classes: Annotated[tuple[Name, ...], Field(min_length=1, max_length=MAX_CLASSES, fail_fast=True)]
+    prior: Annotated[tuple[Unit, ...], Field(fail_fast=True)] | None = None
 
 
 class _Novelty(_Part):
@@ -127,6 +134,8 @@ def observe(value: bytes | None, *, written_ms: int) -> Seen:
     """
     if value is None:
         raise MessageInvalid("not a valid verdict", why="the record has no value")
+    if len(value) > MAX_BYTES:
+        raise MessageInvalid("not a valid verdict", why=f"more than {MAX_BYTES} bytes")
     try:
         read = _Verdict.model_validate_json(value)
     except ValidationError as error:
@@ -136,6 +145,8 @@ def observe(value: bytes | None, *, written_ms: int) -> Seen:
         _refuse_schema(value)
     if read.predicted_source is not None and read.predicted_source not in (*read.model.classes, UNKNOWN_GENERATOR):
         raise MessageInvalid("not a valid verdict", why="predicted_source: no class of the model")
+    if not _are_short((read.model.version, read.model.calibration_id, *read.model.classes)):
+        raise MessageInvalid("not a valid verdict", why=f"model: a name of more than {MAX_NAME_BYTES} bytes")
     oddities: list[Oddity] = []
     probs = _probabilities(read, oddities)
     fingerprint = fingerprint_of(read.outcome_id)
@@ -166,13 +177,20 @@ def _refuse_schema(value: bytes) -> None:
         raise SchemaVersionUnknown("not a verdict of this release", why=f"only {SCHEMA} is read")
 
 
+@lru_cache(maxsize=256)
+def _are_short(names: tuple[str, ...]) -> bool:
+    return all(name_bytes(name) <= MAX_NAME_BYTES for name in names)
+
+
 def _milliseconds(moment: datetime) -> int:
     return math.floor(moment.timestamp() * 1000 + 0.5)
 
 
 def _seen_model(model: _Model) -> SeenModel:
     prior = model.prior
-    if prior is not None and not (len(prior) == len(model.classes) and min(prior) > 0 and _sums_to_one(prior)):
+    if prior is not None and not (
+        len(prior) == len(model.classes) and min(prior) >= LEAST_PRIOR and _sums_to_one(prior)
+    ):
         prior = None
     return SeenModel(model.version, model.calibration_id, model.classes, prior)
 
@@ -203,7 +221,11 @@ def _reject(read: _Verdict, fingerprint: int, oddities: list[Oddity]) -> Observe
         is_sound = len(base64.b64decode(novelty.embedding, validate=True)) == EMBEDDING_BYTES
     except (binascii.Error, ValueError):
         is_sound = False
-    if not is_sound or len(read.object.key.encode()) > MAX_KEY_BYTES or len(read.object.bucket) > 128:  # noqa: PLR2004
+    if (
+        not is_sound
+        or name_bytes(read.object.key) > MAX_KEY_BYTES
+        or not _are_short((read.object.bucket, novelty.nearest or ""))
+    ):
         oddities.append(Oddity.BAD_EMBEDDING)
         return None
     return ObservedReject.model_construct(

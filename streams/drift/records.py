@@ -112,6 +112,7 @@ def write_tenant(holding: Holding) -> bytes:
         {
             "version": VERSION,
             "applied": windows.applied,
+            "seen_ms": windows.seen_ms,
             "late": windows.late,
             "watermark_ms": windows.watermark.at_ms,
             "closed_until_ms": windows.closed_until_ms,
@@ -134,6 +135,7 @@ def read_tenant(partition: int, value: bytes, pieces: Pieces, windows: TenantWin
     """Return the tenant as its record says, in fresh `windows`; panes that a crash kept from the larger windows are added to them."""
     record = orjson.loads(value)
     windows.applied = record["applied"]
+    windows.seen_ms = record.get("seen_ms", 0)
     windows.late = record["late"]
     windows.watermark.at_ms = record["watermark_ms"]
     windows.closed_until_ms = record["closed_until_ms"]

@@ -10,12 +10,14 @@ from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
 from schemas.errors import MessageInvalid
 from schemas.observations import (
     HAS_PROBS,
     MAX_CODES,
+    MAX_DICTIONARY_BYTES,
     NOVEL,
     ObservationBatch,
     ObservedModel,
@@ -132,11 +134,24 @@ def joined(parts: Sequence[Rows]) -> Rows:
 
 
 def fits(parts: Iterable[Rows]) -> bool:
-    """Whether `joined` can take them under common codes."""
+    """Whether `joined` can take them under common codes, and the names of all still fit into one record."""
     known = list(parts)
     models = {one for part in known for one in part.models}
     sources = {one for part in known for one in part.sources}
-    return max(len(models), len(sources)) <= MAX_CODES
+    return (
+        max(len(models), len(sources)) <= MAX_CODES
+        and sum(map(model_bytes, models)) + sum(map(name_bytes, sources)) <= MAX_DICTIONARY_BYTES
+    )
+
+
+def name_bytes(name: str) -> int:
+    """Return how many bytes a name has in JSON, without the quotes."""
+    return len(orjson.dumps(name)) - 2
+
+
+def model_bytes(model: Any) -> int:
+    """Return about how many bytes a model has in a record; it is an `ObservedModel`, or what becomes one."""
+    return 64 + len(orjson.dumps([model.version, model.calibration_id, model.classes, model.prior]))
 
 
 def _recoded(part: Rows, models: Sequence[ObservedModel], sources: Sequence[str], width: int) -> Table:

@@ -4,10 +4,15 @@ A fingerprint is a hash of the outcome id, so the sample is as good as a random 
 pieces, draws the same.
 """
 
+from typing import Final
+
 import numpy as np
 
-from schemas.observations import HAS_PROBS, MAX_CODES, ObservedModel, ObservedReject
+from schemas.observations import HAS_PROBS, ObservedModel, ObservedReject
 from streams.drift.rows import EMPTY, Rows, joined, row_type
+
+MAX_MODELS: Final = 16
+"""Of a window; there are more of them only where a producer is broken, and their names lie beside the sample in one record."""
 
 
 def sample_of(rows: Rows, size: int) -> Rows:
@@ -16,6 +21,10 @@ def sample_of(rows: Rows, size: int) -> Rows:
     Codes are given anew, by the names of the models; what only the counts need (event time, source, confidence) is zero.
     """
     table = rows.table[rows.table["flags"] & HAS_PROBS != 0]
+    used = np.unique(table["model"]).tolist() if len(rows.models) > MAX_MODELS else []
+    if len({rows.models[code] for code in used}) > MAX_MODELS:
+        first = sorted({rows.models[code] for code in used}, key=_model_order)[:MAX_MODELS]
+        table = table[np.isin(table["model"], [code for code in used if rows.models[code] in first])]
     if len(table) > size:
         table = table[np.argpartition(table["fingerprint"], size)[:size]]
     if not len(table):
@@ -36,10 +45,10 @@ def sample_of(rows: Rows, size: int) -> Rows:
 
 
 def merged_samples(first: Rows, second: Rows, size: int) -> Rows:
-    """Return the sample of all images that the two were drawn from; of more than 255 models the later ones are left out."""
+    """Return the sample of all images that the two were drawn from; of more than `MAX_MODELS` models the later ones are left out."""
     if not len(first) or not len(second):
         return sample_of(joined([first, second]), size)
-    models = sorted({*first.models, *second.models}, key=_model_order)[:MAX_CODES]
+    models = sorted({*first.models, *second.models}, key=_model_order)[:MAX_MODELS]
     return sample_of(joined([_of_models(first, models), _of_models(second, models)]), size)
 
 

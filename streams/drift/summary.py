@@ -22,6 +22,11 @@ class Words:
     alerts: tuple[DriftAlert, ...] = ()
     candidates: tuple[GeneratorCandidate, ...] = ()
 
+    def require_readable(self) -> None:
+        """Raise `MessageInvalid` where a reader could not read a message back, as with a figure that is no number: it would be refused for ever."""
+        for one in (self.summary, *self.alerts, *self.candidates):
+            type(one).from_bytes(one.to_bytes())
+
     def closing(self) -> Closing:
         """Return it as text."""
         after = (*self.alerts, *self.candidates)

@@ -15,15 +15,19 @@ import numpy as np
 from schemas.errors import ConfigError
 from streams.drift.aggregate import Aggregate, SampleSizes
 from streams.drift.pane import MAX_PANE_ROWS, Pane
-from streams.drift.rows import Rows
+from streams.drift.rows import Rows, name_bytes
 from streams.drift.specs import Specs, WindowSpec, parse_spec, parse_specs
 from streams.drift.watermark import Watermark
 from streams.settings import DriftSettings
 
 MAX_OPEN_PANES = 500
 """The panes of a tenant are named in one record of a topic, which must stay well under 1 MiB."""
+MAX_OPEN_LARGER = 1000
+"""The same of its larger windows: a backlog of years would open one for each hour."""
 CLOSED_AT_ONCE = 32
 """Windows of a tenant that are said in one go: their words lie in the same record."""
+MAX_WORDS_BYTES = 512 * 1024
+"""And no more of them than have about so many bytes, but one at least."""
 OVERALL_SAMPLE = 4
 """How many times as many images the windows over all tenants keep."""
 
@@ -139,6 +143,8 @@ class TenantWindows:
         self.late = 0
         self.closed_until_ms = 0
         self.heard_ms = 0
+        self.seen_ms = 0
+        """When its newest record was written."""
         self.watermark = Watermark(rules.lateness_ms)
         self.pane_spec = rules.specs.pane
         self.panes: dict[int, Pane] = {}
@@ -159,6 +165,7 @@ class TenantWindows:
         if offset <= self.applied:
             return Counter({Fate.REPLAYED: len(rows)}), []
         self.applied = offset
+        self.seen_ms = max(self.seen_ms, seen_ms)
         if not len(rows):
             return Counter(), []
         self.watermark.follow(int(rows.table["event_ms"].max()), seen_ms=seen_ms)
@@ -184,13 +191,13 @@ class TenantWindows:
         """Close windows that are due, so many that their words fit into one record; `has_due` says whether more are."""
         reached_ms = self._reached(now_ms)
         for pane in self._oldest_first():
-            if len(self.closed) >= CLOSED_AT_ONCE or not self._pane_is_due(pane, reached_ms, now_ms):
+            if self._is_enough_to_say() or not self._pane_is_due(pane, reached_ms, now_ms):
                 break
             self._close_pane(pane)
         if not self.panes:
             self.pane_spec = self._rules.specs.pane
         for window in self._larger_first_to_end():
-            if len(self.closed) >= CLOSED_AT_ONCE:
+            if self._is_enough_to_say():
                 break
             if self._larger_is_due(window, reached_ms, now_ms):
                 self._close_larger(window)
@@ -227,10 +234,13 @@ class TenantWindows:
         return folded
 
     def forgettable(self, now_ms: int, max_past_ms: int) -> bool:
-        """Whether nothing is lost by forgetting this tenant: no open window, and what would be late is too far back anyway."""
+        """Whether nothing is lost by forgetting this tenant: no open window, and what would be late is too far back anyway.
+
+        What is too far back goes by when a verdict was written, and old ones may be read now, so the tenant must have been silent for as long.
+        """
         idle = now_ms - self.heard_ms >= self._rules.idle_ms
         nothing_open = not (self.panes or self.larger or self.closed or self.merging)
-        return idle and nothing_open and self.closed_until_ms < now_ms - max_past_ms
+        return idle and nothing_open and max(self.closed_until_ms, self.seen_ms) < now_ms - max_past_ms
 
     def _new(self, rows: Rows) -> Rows:
         """Return the rows whose outcome is in no open pane, each once."""
@@ -258,13 +268,17 @@ class TenantWindows:
         if self._has_open_pane(window):
             return False
         quiet = now_ms - window.heard_ms >= self._rules.idle_ms
-        return (quiet and window.end_ms <= reached_ms) or not self._is_kept(window)
+        too_many = len(self.larger) > MAX_OPEN_LARGER
+        return too_many or (quiet and window.end_ms <= reached_ms) or not self._is_kept(window)
 
     def _is_kept(self, window: Larger) -> bool:
         return self._rules.specs.named(window.spec.name) is not None
 
     def _has_open_pane(self, window: Larger) -> bool:
         return any(window.start_ms <= start_ms < window.end_ms for start_ms in self.panes)
+
+    def _is_enough_to_say(self) -> bool:
+        return len(self.closed) >= CLOSED_AT_ONCE or sum(map(_words_bytes, self.closed)) > MAX_WORDS_BYTES
 
     def _oldest_first(self) -> list[Pane]:
         return sorted(self.panes.values(), key=lambda pane: pane.start_ms)
@@ -293,6 +307,14 @@ class TenantWindows:
         if window.saved_through_ms:
             self.ended.append((window.spec.name, window.start_ms))
         self.closed.append(ClosedWindow(window.spec, window.start_ms, window.total, window.late))
+
+
+def _words_bytes(closed: ClosedWindow) -> int:
+    """About how many bytes tell of it, at most: a source stands in three tables of the summary and four of its alerts, a reject in a candidate."""
+    total = closed.total
+    counted = sum(24 + name_bytes(name) for name in total.counts)
+    summed = sum(64 + name_bytes(name) for name in total.sums)
+    return 4096 + 7 * counted + 2 * summed + sum(map(name_bytes, total.models)) + 170 * len(total.rejects)
 
 
 def fingerprint_of(outcome_id: str) -> int:

@@ -21,7 +21,7 @@ from streams.drift.profiles import Profiles
 from streams.drift.records import Closing, segment_key, tenant_key
 from streams.drift.reference import FixedReferences, Reference
 from streams.drift.summary import Words, counted
-from streams.drift.windows import ClosedWindow, WindowRules
+from streams.drift.windows import CLOSED_AT_ONCE, MAX_OPEN_PANES, ClosedWindow, WindowRules
 
 RULES = rules("10s")
 JUDGE = WindowJudge(
@@ -57,6 +57,7 @@ class World:
     now_s: float = 2000.0
     lives: float = float("inf")
     writes: int = 0
+    largest: int = 0
 
     def scan(self) -> list[Change]:
         return list(self.table.values())
@@ -65,6 +66,7 @@ class World:
         for change in changes:
             self.step()
             self.writes += 1
+            self.largest = max(self.largest, len(change.value or b""))
             if change.value is None:
                 self.table.pop(change.key, None)
             else:
@@ -322,3 +324,51 @@ async def test_crashes_with_stragglers_say_no_window_differently(seed, count) ->
     if world.table:
         assert sum(one["images"] + one["late"] for one in panes) + still_late == count
     assert sum(one["images"] for one in panes) == sum(one["images"] for one in minutes)
+
+
+def worst_image(n: int):
+    """One of a model of its own, with names as long as they may be."""
+    classes = ("real", *(f"{n}.{at}".ljust(128, "x") for at in range(31)))
+    return seen(1995, outcome_id=f"o{n}", source=classes[n % 32], probs=(1 / 32,) * 32, model=f"m{n}", classes=classes)
+
+
+async def test_made_up_models_and_classes_outgrow_no_record() -> None:
+    """However many a broken producer makes up, no write and no message is more than the broker takes, and the window is published."""
+    world = World()
+    of = rules("10s", "1m")
+    worker = world.worker(JUDGE, of)
+    images = [worst_image(n) for n in range(600)]
+    for at in range(0, 600, 40):
+        await worker.apply([arrival(at, *images[at : at + 40])])
+    world.now_s = 2100
+    await worker.tick()
+    assert [one["images"] for one in world.summaries()] == [600, 600]
+    assert 100_000 < world.largest < 900_000
+
+
+async def test_words_of_many_windows_are_said_in_rounds() -> None:
+    """A tenant with hundreds of long names, of whom 40 windows are due at once: their words do not have to fit into one record."""
+    world = World()
+    worker = world.worker(JUDGE)
+    names = [f"{at}".ljust(128, "x") for at in range(255)]
+    for window in range(40):
+        images = [seen(1000 + 10 * window, outcome_id=f"{window}.{at}", source=name) for at, name in enumerate(names)]
+        await worker.apply([arrival(window, *images)])
+    world.now_s = 2100
+    await worker.tick()
+    assert len(world.published) == 40
+    assert 200_000 < world.largest < 900_000
+
+
+async def test_what_a_crash_left_unsaid_is_said_before_more_is_decided() -> None:
+    """A worker that reads a long backlog and dies whenever it publishes does not gather ever more words in one record."""
+    world = World()
+    panes = MAX_OPEN_PANES + 3 * CLOSED_AT_ONCE
+    world.lives = panes + 2  # the rows, what was applied, what is decided
+    with pytest.raises(Crash):
+        await world.worker().apply([arrival(0, *[seen(1000 + 10 * at) for at in range(panes)])])
+    for _ in range(3):
+        assert len(orjson.loads(world.table[tenant_key("acme")].value or b"")["outbox"]) == CLOSED_AT_ONCE
+        world.lives = 1
+        with pytest.raises(Crash):
+            await world.worker().recover()

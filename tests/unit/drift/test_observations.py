@@ -148,7 +148,7 @@ def test_an_embedding_that_is_none_is_left_out(embedding) -> None:
     assert (seen.is_novel, seen.reject, seen.oddities) == (True, None, (Oddity.BAD_EMBEDDING,))
 
 
-@pytest.mark.parametrize("prior", [[1.0], [1.0, 0.0], [0.5, 0.4]])
+@pytest.mark.parametrize("prior", [[1.0], [1.0, 0.0], [0.5, 0.4], [1.0, 5e-324]])
 def test_a_prior_that_is_none_is_taken_as_even(prior) -> None:
     """As where the model states none."""
     assert said(model=MODEL | {"prior": prior}).model.prior is None
@@ -212,3 +212,40 @@ def test_no_bytes_raise_anything_else(value) -> None:
     """Whatever lies on the topic, the worker gets an observation or an error that it knows."""
     with suppress(MessageRejected):
         observe(value, written_ms=NOON_MS)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"model": MODEL | {"classes": ["flux", "é" * 65]}},
+        {"model": MODEL | {"classes": ["flux", "\x01" * 22]}},
+        {"model": MODEL | {"version": "é" * 65}},
+        {"labels": {"x": "x" * 65_536}},
+    ],
+)
+def test_a_verdict_that_no_record_has_room_for_is_refused(changes) -> None:
+    """Names of more than 128 bytes, escapes included, and verdicts of more than 64 KiB: 255 models of such would be more than a topic takes."""
+    with pytest.raises(MessageInvalid):
+        said(**changes)
+
+
+@pytest.mark.parametrize(("bucket", "key"), [("b", "\x01" * 86), ("b" * 129, "k")])
+def test_an_embedding_of_an_object_with_a_long_name_is_left_out(bucket, key) -> None:
+    """256 of them lie in one record."""
+    novelty = {"score": 3.0, "threshold": 2.0, "method": "m", "embedding": EMBEDDING}
+    seen = said(novelty=novelty, object=VERDICT["object"] | {"bucket": bucket, "key": key})
+    assert (seen.reject, seen.oddities) == (None, (Oddity.BAD_EMBEDDING,))
+
+
+def test_a_gathering_is_full_when_its_names_are() -> None:
+    """Whoever makes up a model for each verdict gets more records, and none that the broker refuses."""
+    gatherings = [Gathering()]
+    for n in range(300):
+        classes = [f"{n}.{at}".ljust(128, "x") for at in range(32)]
+        one = said(outcome_id=str(n), model=MODEL | {"classes": classes, "prior": None}, predicted_source=classes[0])
+        if not gatherings[-1].has_room_for(one):
+            gatherings.append(Gathering())
+        gatherings[-1].add(one)
+    sizes = [len(batch.to_bytes()) for gathering in gatherings for batch in gathering.batches()]
+    assert sum(len(gathering) for gathering in gatherings) == 300
+    assert 200_000 < max(sizes) < 400_000

@@ -1,12 +1,13 @@
 """What is said of a closed window."""
 
 import base64
+from dataclasses import replace
 
 import orjson
 import pytest
 from support.observed import SIZES, rows_of, seen
 
-from schemas.window import OVERALL, DriftAlert, StoredObject
+from schemas.window import OVERALL, DriftAlert, StoredObject, WindowSummary
 from streams.drift.aggregate import aggregate_of
 from streams.drift.candidates import CandidateRules
 from streams.drift.episodes import EpisodeRules
@@ -264,3 +265,12 @@ def test_a_window_comes_out_even_where_its_statistics_fail() -> None:
     assert words.summary.counts == {"flux": 500, "real": 500}
     assert (words.summary.correction, words.summary.divergences, words.alerts) == (None, None, ())
     assert after == memory
+
+
+@pytest.mark.filterwarnings("ignore:.*:RuntimeWarning")
+def test_a_summary_that_could_not_be_read_back_is_never_said() -> None:
+    """A prior so small that the correction is no number: published it would be refused, and be tried again at each start for ever."""
+    images = [replace(one, model=one.model._replace(prior=(1.0, 5e-324))) for one in of(real=100, probs=(0.75, 0.25))]
+    words, _ = judge(min_images=50).judge("acme", closed(images), {})
+    assert WindowSummary.from_bytes(words.summary.to_bytes()) == words.summary
+    assert (words.summary.images, words.summary.correction) == (100, None)

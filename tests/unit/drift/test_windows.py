@@ -10,7 +10,7 @@ from support.observed import SIZES, rows_of, rules, seen
 
 from schemas.errors import ConfigError
 from streams.drift.aggregate import aggregate_of
-from streams.drift.windows import CLOSED_AT_ONCE, MAX_OPEN_PANES, Fate, TenantWindows, WindowRules
+from streams.drift.windows import CLOSED_AT_ONCE, MAX_OPEN_LARGER, MAX_OPEN_PANES, Fate, TenantWindows, WindowRules
 from streams.settings import DriftSettings
 
 RULES = rules("10s")
@@ -281,3 +281,25 @@ def test_any_order_within_lateness_equals_a_recount(seed, count, batch) -> None:
             for start_ms in spec.starts(one.event_ms):
                 by_window.setdefault((spec.name, start_ms), []).append(one)
     assert said == {window: aggregate_of(rows_of(inside), SIZES).to_bytes() for window, inside in by_window.items()}
+
+
+def test_a_tenant_of_old_images_is_not_forgotten_while_they_are_read() -> None:
+    """Its windows are far back when a backlog is read, and others of its images may come yet: they must be late, not a second window."""
+    tenant = Tenant()
+    tenant.hear(seen(101), now_s=10_000)
+    tenant.closed_at(10_100)
+    tenant.windows.closed.clear()
+    tenant.windows.merging.clear()
+    assert not tenant.windows.forgettable(10_100_000, max_past_ms=3_600_000)
+    assert tenant.windows.forgettable(13_600_001, max_past_ms=3_600_000)
+
+
+def test_open_larger_windows_are_bounded() -> None:
+    """Images of years at once do not make a tenant's record outgrow the topic: the hours that end first close."""
+    tenant = Tenant(rules("10s", "1m"))
+    for first in range(0, 2 * MAX_OPEN_LARGER, 100):
+        tenant.hear(*[seen(60 * at) for at in range(first, first + 100)], now_s=200_000)
+        while tenant.windows.has_due(200_000_000):
+            tenant.windows.close_due(200_000_000)
+            tenant.windows.closed.clear()
+    assert len(tenant.windows.larger) <= MAX_OPEN_LARGER
