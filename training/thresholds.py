@@ -33,6 +33,8 @@ def decision_rule(
 ) -> DecisionRule:
     """Choose the narrowest band of `inconclusive` that keeps both rates; where none is needed, one threshold halfway.
 
+    No image is called what it probably is not: `ai_from` is at least a half and `real_to` at most, even where the rates would allow more.
+
     `is_ai` marks the generated images. Raises `UsageError` where one side has too few images for its rate, or
     so many images at the very end of the scale that no threshold is left.
     """
@@ -52,6 +54,7 @@ def decision_rule(
         )
     if real_to >= ai_from:
         ai_from = real_to = (ai_from + real_to) / 2
+    ai_from, real_to = max(ai_from, 0.5), min(real_to, 0.5)
     return DecisionRule(
         ai_from=ai_from,
         real_to=real_to,

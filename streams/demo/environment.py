@@ -9,9 +9,9 @@ from streams.settings_sources import PREFIX
 from streams.stack.local_stack import StackInfo
 
 ORDINARY_DAY: Mapping[str, float] = MappingProxyType(
-    {"real": 0.6, "stable_diffusion": 0.1, "midjourney": 0.1, "dalle3": 0.1, "flux": 0.1}
+    {"real": 0.8, "stable_diffusion": 0.05, "midjourney": 0.05, "dalle3": 0.05, "flux": 0.05}
 )
-"""The reference of the demo: on an ordinary day of this imagined platform six in ten uploads are photographs. The simulated images
+"""The reference of the demo: on an ordinary day of this imagined platform eight in ten uploads are photographs. The simulated images
 are one fifth of each class, so that their window shows what drift looks like, alert included."""
 
 PARTITIONS = 4

@@ -54,6 +54,12 @@ def test_where_no_band_is_needed_one_threshold_lies_halfway():
     assert rule.ai_from == rule.real_to == pytest.approx(0.5, abs=0.01)
 
 
+def test_no_image_is_called_what_it_probably_is_not():
+    """Photographs up to .3 and generated images from .9 on: at .55 an image is more likely AI, so it is not called real, and the other way round."""
+    assert rule_of(np.linspace(0, 0.3, 39), np.linspace(0.9, 1, 39)).real_to == 0.5
+    assert rule_of(np.linspace(0, 0.1, 39), np.linspace(0.7, 1, 39)).ai_from == 0.5
+
+
 @settings(deadline=None)
 @given(
     st.lists(st.floats(0, 0.999), min_size=19, max_size=60),
