@@ -135,8 +135,10 @@ class DriftService:
     async def stop(self) -> None:
         """Take in nothing more, write and acknowledge what was delivered, commit, leave. Open windows stay in the table."""
         self._draining = True
-        for companion in self._companions:
-            await companion.stop()
+        ends = await asyncio.gather(*(companion.stop() for companion in self._companions), return_exceptions=True)
+        for error in ends:
+            if isinstance(error, Exception):  # the windows are to be ended in order whatever becomes of these
+                log.warning("a companion did not stop in order", error=type(error).__name__)
         if not await ends_within(self._app.stop(), self._settings.pipeline.drain_s):
             log.warning("drain time is over", unfinished=self._ledger.unfinished)
         for task in self._tasks:

@@ -10,7 +10,7 @@ from streams.drift.rows import Rows, fits, joined
 
 SEGMENT_ROWS = 1024
 MAX_PANE_ROWS = 64 * SEGMENT_ROWS
-"""A pane that holds more folds those that the table has: they are counted then, and no longer recognised when they are repeated."""
+"""A pane that holds more folds the older half of what the table has: it is counted then, and no longer recognised when it is repeated."""
 
 
 @dataclass(slots=True)
@@ -69,14 +69,18 @@ class Pane:
         return range(self.first, self.first + len(self.segments))
 
     def fold(self, sizes: SampleSizes) -> tuple[range, list[int]]:
-        """Count and forget the segments that the table has; return their numbers, and the fingerprints that they held."""
-        gone, self.segments = self.segments[: self.unsaved_from], self.segments[self.unsaved_from :]
+        """Count and forget the older half of the segments that the table has; return their numbers, and the fingerprints that they held.
+
+        The younger half stays: what comes again after a crash has come lately.
+        """
+        half = (self.unsaved_from + 1) // 2
+        gone, self.segments = self.segments[:half], self.segments[half:]
         rows = joined_in_parts(gone)
         for part in rows:
             self.folded = self.folded.merged(aggregate_of(part, sizes), sizes)
         self.folded_rows += sum(len(part) for part in rows)
         numbers = range(self.first, self.first + len(gone))
-        self.first, self.unsaved_from = numbers.stop, 0
+        self.first, self.unsaved_from = numbers.stop, self.unsaved_from - half
         return numbers, [one for part in rows for one in part.fingerprints()]
 
     def aggregate(self, sizes: SampleSizes) -> Aggregate:

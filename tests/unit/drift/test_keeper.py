@@ -229,6 +229,20 @@ async def test_a_pane_without_end_keeps_its_table_small() -> None:
     assert set(world.table) == {tenant_key("acme")}
 
 
+async def test_what_came_lately_is_recognised_after_a_fold() -> None:
+    """Only the older half is folded: after a crash it is the latest verdicts that are published again."""
+    world = World()
+    worker = world.worker(of=rules("10s", max_pane_rows=3000))
+    images = [seen(1990 + at / 1000, outcome_id=f"o{at}") for at in range(5000)]
+    for batch in range(5):
+        await worker.apply([arrival(batch, *images[1000 * batch : 1000 * (batch + 1)])])
+    await worker.apply([arrival(5, *images[3000:4000])])
+    world.now_s = 2100
+    await worker.tick()
+    [said] = world.summaries()
+    assert said["images"] == 5000
+
+
 async def run_with_crashes(world: World, records: list[Arrival], draw: random.Random, of: WindowRules) -> None:
     """Read `records` to the end and wait for silence, with a fresh worker after each crash."""
     name = 0
